@@ -1,0 +1,227 @@
+package git
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// CheckObject checks an object from outside as `git fsck --strict` does, so
+// that what a repository holds is never refused by another's transfer checks.
+// The error names git's message id (see git-fsck(1), fsck-msgids).
+func CheckObject(f ObjectFormat, t ObjectType, data []byte) error {
+	switch t {
+	case TreeObject:
+		return checkTree(f, data)
+	case CommitObject:
+		return checkCommit(f, data)
+	case TagObject:
+		return checkTag(f, data)
+	}
+	return nil
+}
+
+func checkError(t ObjectType, id, detail string) error {
+	return fmt.Errorf("%s: %s: %s", t, id, detail)
+}
+
+func checkTree(f ObjectFormat, data []byte) error {
+	bad := func(id, detail string) error { return checkError(TreeObject, id, detail) }
+	// candidates holds earlier names of files that a later directory of the
+	// same name may follow with other names between them ("a", "a.b", "a/").
+	var candidates [][]byte
+	var lastName []byte
+	var lastMode FileMode
+	r := NewTreeReader(f, data)
+	for {
+		start := r.rest
+		ok, err := r.Next()
+		if err != nil {
+			return bad("badTree", err.Error())
+		}
+		if !ok {
+			return nil
+		}
+		name := string(r.Name)
+		switch {
+		case start[0] == '0':
+			return bad("zeroPaddedFilemode", "contains zero-padded file modes")
+		case !knownMode(r.Mode):
+			return bad("badFilemode", fmt.Sprintf("mode %o of %q", uint32(r.Mode), clip(name)))
+		case r.ID.IsZero():
+			return bad("nullSha1", fmt.Sprintf("entry %q points to null sha1", clip(name)))
+		case bytes.IndexByte(r.Name, '/') >= 0:
+			return bad("fullPathname", fmt.Sprintf("contains full pathname %q", clip(name)))
+		case name == ".", name == "..":
+			return bad("hasDot", fmt.Sprintf("contains %q", name))
+		case isDotGit(name):
+			return bad("hasDotgit", fmt.Sprintf("contains %q", clip(name)))
+		case r.Mode.IsSymlink() && isDotGitModules(name):
+			return bad("gitmodulesSymlink", ".gitmodules is a symbolic link")
+		}
+		if lastName != nil {
+			if c := compareNames(string(lastName), lastMode.IsTree(), name, r.Mode.IsTree()); c > 0 {
+				return bad("treeNotSorted", fmt.Sprintf("%q comes after %q", clip(name), clip(string(lastName))))
+			}
+			if bytes.Equal(lastName, r.Name) {
+				return bad("duplicateEntries", fmt.Sprintf("%q twice", clip(name)))
+			}
+		}
+		for len(candidates) > 0 && !bytes.HasPrefix(r.Name, candidates[len(candidates)-1]) {
+			candidates = candidates[:len(candidates)-1]
+		}
+		if r.Mode.IsTree() {
+			for _, c := range candidates {
+				if bytes.Equal(c, r.Name) {
+					return bad("duplicateEntries", fmt.Sprintf("%q is a file and a directory", clip(name)))
+				}
+			}
+		} else {
+			candidates = append(candidates, r.Name)
+		}
+		lastName, lastMode = r.Name, r.Mode
+	}
+}
+
+func knownMode(m FileMode) bool {
+	switch m {
+	case ModeFile, ModeExecutable, ModeSymlink, ModeTree, ModeSubmodule:
+		return true
+	case 0o100664: // written by early git; git fsck --strict alone minds
+		return true
+	}
+	return false
+}
+
+func checkCommit(f ObjectFormat, data []byte) error {
+	bad := func(id, detail string) error { return checkError(CommitObject, id, detail) }
+	if err := checkHeaderBytes(data); err != "" {
+		return bad(err, "in the header")
+	}
+	s := commitScanner{format: f, rest: data}
+	if _, err := s.id("tree"); err != nil {
+		return bad("missingTree", err.Error())
+	}
+	for s.has("parent ") {
+		if _, err := s.id("parent"); err != nil {
+			return bad("badParentSha1", err.Error())
+		}
+	}
+	authors := 0
+	for s.has("author ") {
+		line, rest, _ := bytes.Cut(s.rest, []byte{'\n'})
+		if id := checkIdent(line[len("author "):]); id != "" {
+			return bad(id, "malformed author")
+		}
+		s.rest = rest
+		authors++
+	}
+	switch {
+	case authors == 0:
+		return bad("missingAuthor", "no author")
+	case authors > 1:
+		return bad("multipleAuthors", "several authors")
+	case !s.has("committer "):
+		return bad("missingCommitter", "no committer")
+	}
+	line, _, _ := bytes.Cut(s.rest, []byte{'\n'})
+	if id := checkIdent(line[len("committer "):]); id != "" {
+		return bad(id, "malformed committer")
+	}
+	if bytes.IndexByte(data, 0) >= 0 {
+		return bad("nulInCommit", "holds a NUL byte")
+	}
+	return nil
+}
+
+func checkTag(f ObjectFormat, data []byte) error {
+	bad := func(id, detail string) error { return checkError(TagObject, id, detail) }
+	if err := checkHeaderBytes(data); err != "" {
+		return bad(err, "in the header")
+	}
+	t, err := ParseTag(f, data)
+	if err != nil {
+		return bad("badTag", err.Error())
+	}
+	if err := checkRefFormat("refs/tags/" + t.Name); err != nil {
+		return bad("badTagName", err.Error())
+	}
+	rest := data
+	for range 3 {
+		_, rest, _ = bytes.Cut(rest, []byte{'\n'})
+	}
+	if line, _, _ := bytes.Cut(rest, []byte{'\n'}); bytes.HasPrefix(line, []byte("tagger ")) {
+		if id := checkIdent(line[len("tagger "):]); id != "" {
+			return bad(id, "malformed tagger")
+		}
+	} else {
+		return bad("missingTaggerEntry", "no tagger")
+	}
+	return nil
+}
+
+// checkHeaderBytes returns git's message id if the header holds a NUL or does
+// not end (fsck.c, verify_headers).
+func checkHeaderBytes(data []byte) string {
+	for i, c := range data {
+		switch {
+		case c == 0:
+			return "nulInHeader"
+		case c == '\n' && i+1 < len(data) && data[i+1] == '\n':
+			return ""
+		}
+	}
+	if len(data) > 0 && data[len(data)-1] == '\n' {
+		return ""
+	}
+	return "unterminatedHeader"
+}
+
+// checkIdent returns git's message id for a malformed "Name <email> date zone"
+// (fsck.c, fsck_ident).
+func checkIdent(b []byte) string {
+	open := bytes.IndexAny(b, "<>")
+	switch {
+	case open == 0:
+		return "missingNameBeforeEmail"
+	case open < 0:
+		return "missingEmail"
+	case b[open] == '>':
+		return "badName"
+	case b[open-1] != ' ':
+		return "missingSpaceBeforeEmail"
+	}
+	b = b[open+1:]
+	end := bytes.IndexAny(b, "<>")
+	if end < 0 || b[end] != '>' {
+		return "badEmail"
+	}
+	b = b[end+1:]
+	if len(b) == 0 || b[0] != ' ' {
+		return "missingSpaceBeforeDate"
+	}
+	b = b[1:]
+	digits := 0
+	for digits < len(b) && b[digits] >= '0' && b[digits] <= '9' {
+		digits++
+	}
+	switch {
+	case digits > 1 && b[0] == '0':
+		return "zeroPaddedDate"
+	case digits == 0:
+		return "badDate"
+	case digits > 18:
+		return "badDateOverflow"
+	case digits == len(b) || b[digits] != ' ':
+		return "badDate"
+	}
+	b = b[digits+1:]
+	if len(b) != 5 || (b[0] != '+' && b[0] != '-') {
+		return "badTimezone"
+	}
+	for _, c := range b[1:] {
+		if c < '0' || c > '9' {
+			return "badTimezone"
+		}
+	}
+	return ""
+}

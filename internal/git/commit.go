@@ -1,0 +1,203 @@
+package git
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// Commit is a parsed commit. Encode gives back the exact bytes of what
+// ParseCommit accepted only for commits that Git itself would write; a commit
+// that must keep its id is passed on as bytes.
+type Commit struct {
+	Tree      ObjectID
+	Parents   []ObjectID
+	Author    Signature
+	Committer Signature
+	Encoding  string   // the encoding header; empty means UTF-8
+	Extra     []Header // further headers in order, gpgsig among them
+	Message   string   // everything after the blank line
+}
+
+// Header is a commit or tag header that has no field of its own. Value holds
+// continuation lines joined by line feeds, without their leading blanks.
+type Header struct{ Name, Value string }
+
+// Signature returns the value of the gpgsig header; empty for an unsigned
+// commit.
+func (c *Commit) Signature() string {
+	for _, h := range c.Extra {
+		if h.Name == "gpgsig" || h.Name == "gpgsig-sha256" {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+// ParseCommit reads a commit. The tree and the parents must be well formed;
+// signatures and further headers are read leniently, as history demands.
+func ParseCommit(f ObjectFormat, data []byte) (*Commit, error) {
+	c := &Commit{}
+	s := commitScanner{format: f, rest: data}
+	var err error
+	if c.Tree, err = s.id("tree"); err != nil {
+		return nil, err
+	}
+	for s.has("parent ") {
+		p, err := s.id("parent")
+		if err != nil {
+			return nil, err
+		}
+		c.Parents = append(c.Parents, p)
+	}
+	err = eachHeader(s.rest, func(name, value []byte) {
+		switch string(name) {
+		case "author":
+			c.Author = ParseSignature(value)
+		case "committer":
+			c.Committer = ParseSignature(value)
+		case "encoding":
+			c.Encoding = string(value)
+		default:
+			c.Extra = append(c.Extra, Header{string(name), string(value)})
+		}
+	}, func(message []byte) { c.Message = string(message) })
+	if err != nil {
+		return nil, fmt.Errorf("commit: %w", err)
+	}
+	return c, nil
+}
+
+// Encode returns the commit's bytes.
+func (c *Commit) Encode() []byte {
+	b := make([]byte, 0, 256+len(c.Message))
+	b = fmt.Appendf(b, "tree %s\n", c.Tree)
+	for _, p := range c.Parents {
+		b = fmt.Appendf(b, "parent %s\n", p)
+	}
+	b = append(c.Author.AppendTo(append(b, "author "...)), '\n')
+	b = append(c.Committer.AppendTo(append(b, "committer "...)), '\n')
+	if c.Encoding != "" {
+		b = fmt.Appendf(b, "encoding %s\n", c.Encoding)
+	}
+	b = appendHeaders(b, c.Extra)
+	b = append(b, '\n')
+	return append(b, c.Message...)
+}
+
+// CommitLinks is what a walk over history needs of a commit.
+type CommitLinks struct {
+	Tree    ObjectID
+	Parents []ObjectID
+	Date    int64 // the committer's, in Unix seconds; 0 if it has none that can be read
+}
+
+// ParseCommitLinks reads a commit's tree, parents and date and nothing else.
+func ParseCommitLinks(f ObjectFormat, data []byte) (CommitLinks, error) {
+	var l CommitLinks
+	s := commitScanner{format: f, rest: data}
+	var err error
+	if l.Tree, err = s.id("tree"); err != nil {
+		return l, err
+	}
+	for s.has("parent ") {
+		p, err := s.id("parent")
+		if err != nil {
+			return l, err
+		}
+		l.Parents = append(l.Parents, p)
+	}
+	for len(s.rest) > 0 && s.rest[0] != '\n' {
+		line, rest, _ := bytes.Cut(s.rest, []byte{'\n'})
+		s.rest = rest
+		if v, ok := bytes.CutPrefix(line, []byte("committer ")); ok {
+			l.Date = signatureDate(v)
+			break
+		}
+	}
+	return l, nil
+}
+
+func signatureDate(line []byte) int64 {
+	line = line[bytes.LastIndexByte(line, '>')+1:]
+	line = bytes.TrimLeft(line, " ")
+	var n int64
+	for _, c := range line {
+		if c < '0' || c > '9' {
+			break
+		}
+		if n = n*10 + int64(c-'0'); n > 1<<55 {
+			return 0
+		}
+	}
+	return n
+}
+
+// commitScanner reads the fixed headers that start a commit.
+type commitScanner struct {
+	format ObjectFormat
+	rest   []byte
+}
+
+func (s *commitScanner) has(prefix string) bool {
+	return bytes.HasPrefix(s.rest, []byte(prefix))
+}
+
+func (s *commitScanner) id(name string) (ObjectID, error) {
+	n := len(name) + 1 + s.format.HexSize()
+	if !s.has(name+" ") || len(s.rest) <= n || s.rest[n] != '\n' {
+		return ObjectID{}, fmt.Errorf("commit: malformed %s header", name)
+	}
+	id, err := ParseObjectID(string(s.rest[len(name)+1 : n]))
+	if err != nil {
+		return ObjectID{}, fmt.Errorf("commit: malformed %s header: %w", name, err)
+	}
+	s.rest = s.rest[n+1:]
+	return id, nil
+}
+
+var errHeader = errors.New("malformed header")
+
+// eachHeader calls header for each header line, continuation lines joined,
+// and body for what follows the blank line. A missing body is an empty one.
+func eachHeader(data []byte, header func(name, value []byte), body func([]byte)) error {
+	for len(data) > 0 {
+		if data[0] == '\n' {
+			body(data[1:])
+			return nil
+		}
+		line, rest, found := bytes.Cut(data, []byte{'\n'})
+		if !found {
+			return fmt.Errorf("%w: no line feed at its end", errHeader)
+		}
+		data = rest
+		name, value, ok := bytes.Cut(line, []byte{' '})
+		if !ok || len(name) == 0 {
+			return fmt.Errorf("%w %q", errHeader, clip(string(line)))
+		}
+		if len(data) > 0 && data[0] == ' ' {
+			value = bytes.Clone(value)
+		}
+		for len(data) > 0 && data[0] == ' ' {
+			line, data, _ = bytes.Cut(data[1:], []byte{'\n'})
+			value = append(append(value, '\n'), line...)
+		}
+		header(name, value)
+	}
+	body(nil)
+	return nil
+}
+
+func appendHeaders(b []byte, headers []Header) []byte {
+	for _, h := range headers {
+		b = append(append(b, h.Name...), ' ')
+		for i := range len(h.Value) {
+			b = append(b, h.Value[i])
+			if h.Value[i] == '\n' {
+				b = append(b, ' ')
+			}
+		}
+		b = append(b, '\n')
+	}
+	return b
+}

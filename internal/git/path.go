@@ -1,0 +1,147 @@
+package git
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits of a path in a tree. Git has none; file systems have these.
+const (
+	MaxPathLength = 4096
+	MaxPathDepth  = 256
+)
+
+// ErrPath is in the chain of every error about a path that no tree may hold.
+var ErrPath = errors.New("invalid path")
+
+// CheckPath checks a slash-separated path that comes from outside and is to be
+// written into a tree: relative, every component non-empty and harmless on
+// every file system that a clone may meet (CheckPathComponent).
+func CheckPath(path string) error {
+	switch {
+	case path == "":
+		return fmt.Errorf("%w: it is empty", ErrPath)
+	case len(path) > MaxPathLength:
+		return fmt.Errorf("%w %q: longer than %d bytes", ErrPath, clip(path), MaxPathLength)
+	case strings.Count(path, "/") >= MaxPathDepth:
+		return fmt.Errorf("%w %q: deeper than %d", ErrPath, clip(path), MaxPathDepth)
+	}
+	for component := range strings.SplitSeq(path, "/") {
+		if err := CheckPathComponent(component); err != nil {
+			return fmt.Errorf("%w %q: %w", ErrPath, clip(path), err)
+		}
+	}
+	return nil
+}
+
+// CheckPathComponent refuses the names of tree entries that git refuses with
+// core.protectHFS and core.protectNTFS on (verify_path in read-cache.c), and
+// those that cannot be written at all.
+func CheckPathComponent(name string) error {
+	switch {
+	case name == "":
+		return errors.New("a component is empty")
+	case name == "." || name == "..":
+		return fmt.Errorf("%q is not a name", name)
+	case len(name) > 255:
+		return errors.New("a component is longer than 255 bytes")
+	case strings.IndexByte(name, 0) >= 0:
+		return errors.New("a component holds NUL")
+	case strings.IndexByte(name, '\\') >= 0:
+		return errors.New("a component holds a backslash, which is a separator on Windows")
+	case isDotGit(name):
+		return fmt.Errorf("%q could be taken for .git", clip(name))
+	}
+	return nil
+}
+
+// isDotGit tells whether some file system takes name for ".git".
+func isDotGit(name string) bool {
+	return isHFSDotName(name, "git") || isNTFSDotGit(name)
+}
+
+// isHFSDotName tells whether HFS+ takes name for "."+word: it ignores case and
+// a list of invisible code points (utf8.c, next_hfs_char).
+func isHFSDotName(name, word string) bool {
+	var kept strings.Builder
+	for len(name) > 0 {
+		r, n := utf8.DecodeRuneInString(name)
+		if r == utf8.RuneError && n <= 1 {
+			return false
+		}
+		name = name[n:]
+		switch {
+		case r >= 0x200c && r <= 0x200f, r >= 0x202a && r <= 0x202e,
+			r >= 0x206a && r <= 0x206f, r == 0xfeff:
+			continue
+		}
+		if kept.Len() > len(word)+1 {
+			return false
+		}
+		kept.WriteRune(r)
+	}
+	return strings.EqualFold(kept.String(), "."+word) && isASCII(kept.String())
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// isNTFSDotGit tells whether NTFS takes name for ".git" or its short name
+// "git~1": it ignores case, trailing blanks and dots, and what follows a colon
+// (path.c, is_ntfs_dotgit).
+func isNTFSDotGit(name string) bool {
+	return ntfsEquals(name, ".git") || ntfsEquals(name, "git~1")
+}
+
+func ntfsEquals(name, word string) bool {
+	name, _, _ = strings.Cut(name, ":")
+	return strings.EqualFold(strings.TrimRight(name, " ."), word)
+}
+
+// isDotGitModules tells whether some file system takes name for ".gitmodules",
+// which git reads settings from.
+func isDotGitModules(name string) bool {
+	return isHFSDotName(name, "gitmodules") || ntfsDotFile(name, "gitmodules", "gi7eba")
+}
+
+// ntfsDotFile follows path.c, is_ntfs_dot_generic: the long name, its short
+// forms gitmod~1 to gitmod~4, and the hashed short forms.
+func ntfsDotFile(name, word, hashPrefix string) bool {
+	if ntfsEquals(name, "."+word) {
+		return true
+	}
+	base, _, _ := strings.Cut(name, ":")
+	base = strings.ToLower(strings.TrimRight(base, " ."))
+	if len(base) != 8 {
+		return false
+	}
+	if base[:6] == word[:6] && base[6] == '~' && base[7] >= '1' && base[7] <= '4' {
+		return true
+	}
+	i := 0
+	for tilde := false; i < 8; i++ {
+		c := base[i]
+		switch {
+		case tilde:
+			if c < '0' || c > '9' {
+				return false
+			}
+		case c == '~':
+			if i == 7 || base[i+1] < '1' || base[i+1] > '9' {
+				return false
+			}
+			tilde = true
+		case i >= 6 || c != hashPrefix[i]:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,198 @@
+package git
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// FileMode is the mode of a tree entry.
+type FileMode uint32
+
+// The modes that Git writes today. History holds others, 0100664 above all.
+const (
+	ModeTree       FileMode = 0o040000
+	ModeFile       FileMode = 0o100644
+	ModeExecutable FileMode = 0o100755
+	ModeSymlink    FileMode = 0o120000
+	ModeSubmodule  FileMode = 0o160000
+)
+
+// ParseFileMode reads a mode as octal text.
+func ParseFileMode(s string) (FileMode, error) {
+	if s == "" || len(s) > 7 {
+		return 0, fmt.Errorf("malformed file mode %q", clip(s))
+	}
+	var m FileMode
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '7' {
+			return 0, fmt.Errorf("malformed file mode %q", s)
+		}
+		m = m<<3 | FileMode(s[i]-'0')
+	}
+	return m, nil
+}
+
+// String returns the mode as six octal digits, as ls-tree prints it.
+func (m FileMode) String() string { return fmt.Sprintf("%06o", uint32(m)) }
+
+// IsTree tells whether the entry is a directory.
+func (m FileMode) IsTree() bool { return m&0o170000 == ModeTree }
+
+// IsFile tells whether the entry is a regular file, executable or not.
+func (m FileMode) IsFile() bool { return m&0o170000 == 0o100000 }
+
+// IsSymlink tells whether the entry is a symbolic link.
+func (m FileMode) IsSymlink() bool { return m&0o170000 == ModeSymlink }
+
+// IsSubmodule tells whether the entry names a commit of another repository,
+// which is not an object of this one.
+func (m FileMode) IsSubmodule() bool { return m&0o170000 == ModeSubmodule }
+
+// ObjectType is the kind of object that an entry of this mode names.
+func (m FileMode) ObjectType() ObjectType {
+	switch {
+	case m.IsTree():
+		return TreeObject
+	case m.IsSubmodule():
+		return CommitObject
+	}
+	return BlobObject
+}
+
+// TreeEntry is one line of a tree.
+type TreeEntry struct {
+	Mode FileMode
+	Name string
+	ID   ObjectID
+}
+
+// ErrTree is in the chain of every error about a malformed tree.
+var ErrTree = errors.New("malformed tree")
+
+// TreeReader reads a tree's entries one by one without allocating for those
+// that its caller does not keep.
+type TreeReader struct {
+	format ObjectFormat
+	rest   []byte
+
+	Mode FileMode // of the current entry
+	Name []byte   // aliases the tree's bytes
+	ID   ObjectID
+}
+
+// NewTreeReader returns a reader before the first entry of data.
+func NewTreeReader(f ObjectFormat, data []byte) TreeReader {
+	return TreeReader{format: f, rest: data}
+}
+
+// Next moves to the next entry; false at the end of the tree.
+func (r *TreeReader) Next() (bool, error) {
+	if len(r.rest) == 0 {
+		return false, nil
+	}
+	space := bytes.IndexByte(r.rest, ' ')
+	if space < 1 || space > 7 {
+		return false, fmt.Errorf("%w: mode", ErrTree)
+	}
+	var mode FileMode
+	for _, c := range r.rest[:space] {
+		if c < '0' || c > '7' {
+			return false, fmt.Errorf("%w: mode", ErrTree)
+		}
+		mode = mode<<3 | FileMode(c-'0')
+	}
+	end := bytes.IndexByte(r.rest[space:], 0)
+	if end < 2 {
+		return false, fmt.Errorf("%w: name", ErrTree)
+	}
+	end += space
+	if len(r.rest) < end+1+r.format.Size() {
+		return false, fmt.Errorf("%w: truncated id", ErrTree)
+	}
+	r.Mode = mode
+	r.Name = r.rest[space+1 : end]
+	r.ID = idFrom(r.format, r.rest[end+1:])
+	r.rest = r.rest[end+1+r.format.Size():]
+	return true, nil
+}
+
+// Entry copies the current entry.
+func (r *TreeReader) Entry() TreeEntry { return TreeEntry{r.Mode, string(r.Name), r.ID} }
+
+// ParseTree reads a whole tree. It accepts what git reads, not only what git
+// writes: CheckObject says whether a tree is well formed in every detail.
+func ParseTree(f ObjectFormat, data []byte) ([]TreeEntry, error) {
+	entries := make([]TreeEntry, 0, len(data)/(f.Size()+20)+1)
+	r := NewTreeReader(f, data)
+	for {
+		ok, err := r.Next()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return entries, nil
+		}
+		entries = append(entries, r.Entry())
+	}
+}
+
+// FindTreeEntry returns the entry of that name in an encoded tree.
+func FindTreeEntry(f ObjectFormat, data []byte, name string) (TreeEntry, bool, error) {
+	r := NewTreeReader(f, data)
+	for {
+		ok, err := r.Next()
+		if !ok || err != nil {
+			return TreeEntry{}, false, err
+		}
+		if string(r.Name) == name {
+			return r.Entry(), true, nil
+		}
+	}
+}
+
+// EncodeTree returns the bytes of a tree whose entries are in Git's order.
+func EncodeTree(entries []TreeEntry) []byte {
+	n := 0
+	for i := range entries {
+		n += 8 + len(entries[i].Name) + int(entries[i].ID.size)
+	}
+	b := make([]byte, 0, n)
+	for i := range entries {
+		e := &entries[i]
+		b = fmt.Appendf(b, "%o %s\x00", uint32(e.Mode), e.Name)
+		b = append(b, e.ID.Bytes()...)
+	}
+	return b
+}
+
+// SortTree puts entries in Git's order: by name, where a tree's name counts
+// as if it ended in a slash.
+func SortTree(entries []TreeEntry) {
+	sort.Slice(entries, func(i, j int) bool { return CompareTreeEntries(entries[i], entries[j]) < 0 })
+}
+
+// CompareTreeEntries orders two entries as Git does (base_name_compare).
+func CompareTreeEntries(a, b TreeEntry) int {
+	return compareNames(a.Name, a.Mode.IsTree(), b.Name, b.Mode.IsTree())
+}
+
+func compareNames(a string, aTree bool, b string, bTree bool) int {
+	n := min(len(a), len(b))
+	if c := strings.Compare(a[:n], b[:n]); c != 0 {
+		return c
+	}
+	return int(nameEnd(a, n, aTree)) - int(nameEnd(b, n, bTree))
+}
+
+func nameEnd(name string, at int, tree bool) byte {
+	if at < len(name) {
+		return name[at]
+	}
+	if tree {
+		return '/'
+	}
+	return 0
+}
