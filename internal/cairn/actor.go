@@ -1,0 +1,78 @@
+package cairn
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/cairn-storage/cairn/internal/git"
+)
+
+// Scope is a right that a credential carries.
+type Scope string
+
+// The scopes. GitWrite includes GitRead.
+const (
+	GitRead   Scope = "git:read"
+	GitWrite  Scope = "git:write"
+	RepoWrite Scope = "repo:write"
+	OrgRead   Scope = "org:read"
+)
+
+// Actor is who is asking: what a verified credential says. It is passed as
+// the argument after ctx, never inside it.
+type Actor struct {
+	Organization Organization
+	// Repository is the only repository that the credential is good for;
+	// empty means that it names none.
+	Repository RepositoryName
+	Scopes     []Scope
+	Policy     RefPolicy
+	Name       string // for the event log and for people
+	// Admin is the operator of the server, who may do anything to any
+	// repository of Organization.
+	Admin bool
+}
+
+// Has tells whether the actor holds the scope.
+func (a Actor) Has(s Scope) bool {
+	return a.Admin || slices.Contains(a.Scopes, s) || s == GitRead && slices.Contains(a.Scopes, GitWrite)
+}
+
+// RefOp is something that a policy can forbid.
+type RefOp string
+
+// The operations that ref policies name.
+const (
+	NoForcePush RefOp = "no-force-push" // no update that is not a fast-forward
+	NoPush      RefOp = "no-push"       // no update at all
+	VerifySig   RefOp = "verify-sig"    // only commits with a known signature
+)
+
+// RefRule forbids operations on the refs that its pattern matches: a full ref
+// name, a prefix that ends in "/*", or "*". No operations means that
+// everything is allowed.
+type RefRule struct {
+	Pattern string
+	Ops     []RefOp
+}
+
+// RefPolicy is an ordered list of rules; the first whose pattern matches
+// decides, and without a match everything is allowed.
+type RefPolicy []RefRule
+
+// Forbids tells whether the policy forbids op on the ref.
+func (p RefPolicy) Forbids(op RefOp, ref git.RefName) bool {
+	for _, rule := range p {
+		if rule.matches(ref) {
+			return slices.Contains(rule.Ops, op)
+		}
+	}
+	return false
+}
+
+func (r RefRule) matches(ref git.RefName) bool {
+	if prefix, ok := strings.CutSuffix(r.Pattern, "*"); ok {
+		return strings.HasPrefix(string(ref), prefix)
+	}
+	return r.Pattern == string(ref)
+}

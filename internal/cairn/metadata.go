@@ -1,0 +1,176 @@
+package cairn
+
+import (
+	"context"
+	"time"
+
+	"github.com/cairn-storage/cairn/internal/git"
+)
+
+// Metadata holds every record of the product: all but the bytes of large
+// packs. storage/storagetest is the suite that defines it.
+//
+// View and Update run f in a transaction. Both may run f more than once (after
+// a serialization failure), so f must not keep what an earlier run gave it.
+// The Tx is good only until f returns, and only on the goroutine that runs f.
+// f must be quick: an Update can hold up every other one.
+//
+// A View sees one state of the store, which holds every Update that returned
+// before the View began. It never waits for an Update.
+//
+// When Update returns nil, what f did is durable: it survives a crash of the
+// process and of the machine. When f returns an error, nothing of it happened
+// and Update returns that error. Any other error wraps Unavailable; the
+// update may then have happened or not.
+type Metadata interface {
+	View(ctx context.Context, f func(Tx) error) error
+	Update(ctx context.Context, f func(Tx) error) error
+	Close() error
+}
+
+// Tx is a transaction, its records grouped by noun. In a View the methods that
+// write return an error.
+type Tx interface {
+	Organizations() Organizations
+	Keys() Keys
+	Repositories() Repositories
+	Refs() Refs
+	Packs() Packs
+	Events() Events
+}
+
+// Organizations are the tenants.
+type Organizations interface {
+	// Create returns Conflict if the name is taken.
+	Create(Organization) error
+	// Find returns NotFound if there is none of that name.
+	Find(OrganizationName) (Organization, error)
+	// List returns up to limit organizations with names after the given one.
+	List(after OrganizationName, limit int) ([]Organization, error)
+	// Delete removes the organization and its keys. It returns Conflict while
+	// the organization has repositories that are not deleted.
+	Delete(OrganizationID) error
+}
+
+// Keys are the public keys of organizations.
+type Keys interface {
+	// Add returns Conflict if the organization has that key already, revoked
+	// or not.
+	Add(PublicKey) error
+	// List returns all keys of the organization, oldest first, the revoked too.
+	List(OrganizationID) ([]PublicKey, error)
+	// Revoke returns NotFound if there is no such key; revoking twice keeps
+	// the first time.
+	Revoke(org OrganizationID, id string, at time.Time) error
+}
+
+// Repositories are the rows of repositories.
+type Repositories interface {
+	// Create returns Conflict if a living repository of the organization has
+	// the name.
+	Create(Repository) error
+	// Find returns the living repository of that name, else NotFound.
+	Find(OrganizationID, RepositoryName) (Repository, error)
+	// Get returns a repository, deleted ones too, else NotFound.
+	Get(RepositoryKey) (Repository, error)
+	// List returns up to limit living repositories with names after the given
+	// one, in the byte order of names. A query that is not empty keeps those
+	// whose name contains it, whatever its case (ASCII).
+	List(org OrganizationID, query string, after RepositoryName, limit int) ([]Repository, error)
+	// Advance locks the repository for a write, adds one to its version and
+	// returns it so. It returns NotFound if the repository is gone or deleted.
+	// Every write to refs or manifest of a repository calls it first.
+	Advance(RepositoryKey) (Repository, error)
+	// SetDefaultBranch names another branch, in a transaction that called
+	// Advance.
+	SetDefaultBranch(RepositoryKey, git.RefName) error
+	// Delete marks a living repository as deleted and frees its name; its
+	// refs and manifest stay until Purge. NotFound if it does not live.
+	Delete(key RepositoryKey, at time.Time) error
+	// Deleted returns up to limit repositories, of all organizations, that
+	// were deleted before the time.
+	Deleted(before time.Time, limit int) ([]Repository, error)
+	// Purge removes a deleted repository with its refs, events and manifest.
+	// Packs that nothing names any more become garbage as of the time.
+	Purge(key RepositoryKey, at time.Time) error
+}
+
+// Refs are the refs of repositories.
+type Refs interface {
+	// Get returns NotFound if there is no such ref.
+	Get(RepositoryKey, git.RefName) (Ref, error)
+	// List returns all refs whose name starts with the prefix, by name.
+	List(key RepositoryKey, prefix string) ([]Ref, error)
+	// Update moves refs in a transaction that called Advance; version and at
+	// are stored with the refs that it creates. If any ref is not where its
+	// update says, the error is a *RefConflict and the caller must let the
+	// transaction fail.
+	Update(key RepositoryKey, version int64, at time.Time, updates []RefUpdate) error
+}
+
+// Packs are the packs of an organization and the manifests that name them.
+type Packs interface {
+	// Add puts packs into a repository's manifest, in a transaction that
+	// called Advance. A pack that the organization has already under the same
+	// id is shared: the stored one is kept and its Key may differ from the
+	// given one. A pack that is in the manifest already stays as it is.
+	Add(key RepositoryKey, packs ...Pack) error
+	// Manifest returns a repository's packs without Data and Index, newest
+	// first.
+	Manifest(RepositoryKey) ([]Pack, error)
+	// Get returns a pack with its Data and Index if it is inline, else
+	// NotFound.
+	Get(OrganizationID, PackID) (Pack, error)
+	// Replace takes packs out of a manifest and puts others in, in a
+	// transaction that called Advance. It returns Conflict if one of the old
+	// is not there. Old packs that no manifest names any more become garbage
+	// as of the time.
+	Replace(key RepositoryKey, old []PackID, added []Pack, at time.Time) error
+	// Share copies the whole manifest of one repository to another of the
+	// same organization: a fork.
+	Share(from, to RepositoryKey) error
+	// Garbage returns up to limit packs, of all organizations, that became
+	// garbage before the time.
+	Garbage(before time.Time, limit int) ([]GarbagePack, error)
+	// Collect ends a pack that Garbage returned. If no manifest names the
+	// pack it removes its row and returns true: the caller may then delete
+	// its keys from the Bucket. Else it only forgets that it was garbage.
+	Collect(OrganizationID, PackID) (bool, error)
+}
+
+// GarbagePack is a pack that no manifest named at some time.
+type GarbagePack struct {
+	Organization OrganizationID
+	ID           PackID
+	Key          string // in the Bucket; empty for an inline pack
+	Since        time.Time
+}
+
+// Events are the logs of repositories.
+type Events interface {
+	// Append adds to a repository's log, in a transaction that called Advance.
+	Append(key RepositoryKey, events []Event) error
+	// List returns up to limit events after the given version and ordinal,
+	// oldest first.
+	List(key RepositoryKey, version int64, ordinal, limit int) ([]Event, error)
+}
+
+// RefConflict says where a ref is that an update expected elsewhere.
+type RefConflict struct {
+	Update  RefUpdate
+	Current git.ObjectID // zero if the ref does not exist
+}
+
+// Error tells what was expected and what is.
+func (e *RefConflict) Error() string {
+	switch {
+	case e.Update.Old.IsZero():
+		return "ref " + string(e.Update.Name) + " already exists, at " + e.Current.String()
+	case e.Current.IsZero():
+		return "ref " + string(e.Update.Name) + " does not exist"
+	}
+	return "ref " + string(e.Update.Name) + " is at " + e.Current.String() + ", not at " + e.Update.Old.String()
+}
+
+// Is makes a RefConflict a Conflict.
+func (e *RefConflict) Is(target error) bool { return target == Conflict }
