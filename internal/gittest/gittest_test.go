@@ -2,6 +2,8 @@ package gittest_test
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,5 +105,27 @@ func TestHistoryIsAPrivateCopy(t *testing.T) {
 		if !r.Bare || r.RevParse("HEAD") == "" {
 			t.Errorf("got %+v, want a bare clone with a HEAD", r)
 		}
+	}
+}
+
+func TestLargeHistoryIsAboutAsLargeAsAsked(t *testing.T) {
+	t.Parallel()
+	const want = 8 << 20
+	r := gittest.LargeHistory(t, want)
+	gittest.Fsck(t, r.Dir)
+	var got int64
+	packs, err := filepath.Glob(filepath.Join(r.Dir, "objects", "pack", "*.pack"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range packs {
+		info, err := os.Stat(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got += info.Size()
+	}
+	if got < want*3/4 || got > want*5/4 {
+		t.Errorf("got a pack of %d bytes, want about %d", got, want)
 	}
 }
