@@ -1,0 +1,230 @@
+package diff
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/cairn-storage/cairn/internal/git"
+)
+
+// Trees returns the files that differ between two trees, directories followed,
+// in git's order, which is that of the bytes of the paths (a renamed file
+// stands at its new one). A zero id is the empty tree. What the trees have in
+// common is not read.
+func Trees(ctx context.Context, f git.ObjectFormat, src Objects, a, b git.ObjectID, opts TreeOptions) ([]Change, error) {
+	w := treeWalk{ctx: ctx, format: f, src: src, opts: opts, left: orDefault(opts.MaxEntries, DefaultMaxEntries)}
+	for _, p := range opts.Paths {
+		if p = strings.Trim(p, "/"); p == "" {
+			w.paths = nil
+			break
+		}
+		w.paths = append(w.paths, p)
+	}
+	if err := w.walk("", a, b, 0); err != nil {
+		return nil, err
+	}
+	if !opts.Renames {
+		return w.changes, nil
+	}
+	return findRenames(ctx, src, w.changes, opts)
+}
+
+// maxDepth is the deepest tree that is followed (git's core.maxTreeDepth).
+const maxDepth = 2048
+
+type treeWalk struct {
+	ctx     context.Context
+	format  git.ObjectFormat
+	src     Objects
+	opts    TreeOptions
+	paths   []string // none: everything
+	left    int64    // entries that may still be read
+	changes []Change
+}
+
+// treeCursor is a tree being read, at an entry or after the last.
+type treeCursor struct {
+	git.TreeReader
+	mode git.FileMode // canonical
+	done bool
+}
+
+func (w *treeWalk) open(id git.ObjectID) (treeCursor, error) {
+	if id.IsZero() {
+		return treeCursor{done: true}, nil
+	}
+	data, err := w.src.Tree(w.ctx, id)
+	if err != nil {
+		return treeCursor{}, fmt.Errorf("read tree %s: %w", id, err)
+	}
+	c := treeCursor{TreeReader: git.NewTreeReader(w.format, data)}
+	if err := w.advance(&c); err != nil {
+		return treeCursor{}, fmt.Errorf("read tree %s: %w", id, err)
+	}
+	return c, nil
+}
+
+func (w *treeWalk) advance(c *treeCursor) error {
+	ok, err := c.Next()
+	if err != nil {
+		return err
+	}
+	if w.left--; w.left < 0 {
+		return fmt.Errorf("%w: more than %d tree entries", ErrTooLarge, orDefault(w.opts.MaxEntries, DefaultMaxEntries))
+	}
+	c.done, c.mode = !ok, canonicalMode(c.Mode)
+	return nil
+}
+
+// canonicalMode reads a mode as git does where history holds others than are
+// written today.
+func canonicalMode(m git.FileMode) git.FileMode {
+	switch {
+	case m.IsFile() && m&0o100 != 0:
+		return git.ModeExecutable
+	case m.IsFile():
+		return git.ModeFile
+	case m.IsSymlink():
+		return git.ModeSymlink
+	case m.IsTree():
+		return git.ModeTree
+	}
+	return git.ModeSubmodule
+}
+
+// walk compares two trees that lie at the same directory: dir is its path with
+// a slash, or empty.
+func (w *treeWalk) walk(dir string, aID, bID git.ObjectID, depth int) error {
+	if aID == bID {
+		return nil
+	}
+	if depth > maxDepth {
+		return fmt.Errorf("%w: trees are nested deeper than %d", ErrTooLarge, maxDepth)
+	}
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	a, err := w.open(aID)
+	if err != nil {
+		return err
+	}
+	b, err := w.open(bID)
+	if err != nil {
+		return err
+	}
+	for !a.done || !b.done {
+		order := compareEntries(&a, &b)
+		if order != 0 || a.ID != b.ID || a.mode != b.mode {
+			var old, new *treeCursor
+			if order <= 0 {
+				old = &a
+			}
+			if order >= 0 {
+				new = &b
+			}
+			if err := w.differ(dir, old, new, depth); err != nil {
+				return err
+			}
+		}
+		if order <= 0 {
+			if err := w.advance(&a); err != nil {
+				return fmt.Errorf("read tree %s: %w", aID, err)
+			}
+		}
+		if order >= 0 {
+			if err := w.advance(&b); err != nil {
+				return fmt.Errorf("read tree %s: %w", bID, err)
+			}
+		}
+	}
+	return nil
+}
+
+// compareEntries orders the current entries as trees are; the end comes last.
+func compareEntries(a, b *treeCursor) int {
+	switch {
+	case a.done:
+		return 1
+	case b.done:
+		return -1
+	}
+	n := min(len(a.Name), len(b.Name))
+	if c := cmp.Compare(string(a.Name[:n]), string(b.Name[:n])); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.byteAt(n), b.byteAt(n))
+}
+
+// byteAt returns a byte of the name, where a directory's ends in a slash.
+func (c *treeCursor) byteAt(i int) byte {
+	switch {
+	case i < len(c.Name):
+		return c.Name[i]
+	case c.mode.IsTree():
+		return '/'
+	}
+	return 0
+}
+
+// differ notes that an entry differs; nil is an absent one. If both are there,
+// they are both directories or neither is.
+func (w *treeWalk) differ(dir string, old, new *treeCursor, depth int) error {
+	either := old
+	if old == nil {
+		either = new
+	}
+	path := dir + string(either.Name)
+	if !w.wanted(path, either.mode.IsTree()) {
+		return nil
+	}
+	if either.mode.IsTree() {
+		var a, b git.ObjectID
+		if old != nil {
+			a = old.ID
+		}
+		if new != nil {
+			b = new.ID
+		}
+		return w.walk(path+"/", a, b, depth+1)
+	}
+	c := Change{Status: Modified}
+	if old != nil {
+		c.Old = Side{path, old.mode, old.ID}
+	}
+	if new != nil {
+		c.New = Side{path, new.mode, new.ID}
+	}
+	switch {
+	case old == nil:
+		c.Status = Added
+	case new == nil:
+		c.Status = Deleted
+	case c.typeChanged():
+		c.Status = TypeChanged
+	}
+	if limit := w.opts.MaxChanges; limit > 0 && len(w.changes) == limit {
+		return fmt.Errorf("%w: more than %d files differ", ErrTooLarge, limit)
+	}
+	w.changes = append(w.changes, c)
+	return nil
+}
+
+// wanted tells whether a path is among those asked for or lies below one; a
+// directory is also wanted if one of them lies below it.
+func (w *treeWalk) wanted(path string, isTree bool) bool {
+	if w.paths == nil {
+		return true
+	}
+	for _, p := range w.paths {
+		if path == p || below(path, p) || isTree && below(p, path) {
+			return true
+		}
+	}
+	return false
+}
+
+func below(path, dir string) bool {
+	return len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir
+}
