@@ -1,0 +1,193 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/git"
+)
+
+// Mode tells what a transaction may do.
+type Mode bool
+
+// The modes.
+const (
+	Read  Mode = false
+	Write Mode = true
+)
+
+var (
+	errReadOnly   = cairn.Errorf(cairn.Internal, "write in a read-only transaction")
+	errEnded      = cairn.Errorf(cairn.Internal, "use of a transaction that has ended")
+	errNoAdvance  = cairn.Errorf(cairn.Internal, "write to a repository without Advance in the same transaction")
+	errPackPlaces = cairn.Errorf(cairn.Internal, "a pack lies either inline or in the bucket")
+)
+
+// Tx is a cairn.Tx on a Session.
+type Tx struct {
+	ctx      context.Context
+	session  *Session
+	mode     Mode
+	ended    bool
+	err      error // the first failure of the store
+	advanced []advance
+}
+
+// advance is a repository that the transaction may write to.
+type advance struct {
+	key     cairn.RepositoryKey
+	version int64
+}
+
+// Run runs f in the transaction that is open on the session; to begin and end
+// that is the caller's business. It returns f's error, or, when f returned
+// nil, the failure of the store that f did not pass on.
+func Run(ctx context.Context, s *Session, m Mode, f func(cairn.Tx) error) error {
+	tx := &Tx{ctx: ctx, session: s, mode: m}
+	defer tx.end()
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.err
+}
+
+func (t *Tx) end() { t.ended = true }
+
+// Organizations returns the tenants.
+func (t *Tx) Organizations() cairn.Organizations { return organizations{t} }
+
+// Keys returns the organizations' public keys.
+func (t *Tx) Keys() cairn.Keys { return keys{t} }
+
+// Repositories returns the repositories' rows.
+func (t *Tx) Repositories() cairn.Repositories { return repositories{t} }
+
+// Refs returns the refs.
+func (t *Tx) Refs() cairn.Refs { return refs{t} }
+
+// Packs returns the packs and manifests.
+func (t *Tx) Packs() cairn.Packs { return packs{t} }
+
+// Events returns the repositories' logs.
+func (t *Tx) Events() cairn.Events { return events{t} }
+
+// exec runs a statement that writes and returns how many rows it changed.
+func (t *Tx) exec(query string, args ...any) (int64, error) {
+	ctx, err := t.begin(Write)
+	if err != nil {
+		return 0, err
+	}
+	n, err := t.session.Exec(ctx, query, args...)
+	return n, t.failed(err)
+}
+
+// row scans the only row of a query, if there is one. A query that also writes
+// says so by its mode.
+func (t *Tx) row(m Mode, query string, args []any, dest ...any) (found bool, err error) {
+	ctx, err := t.begin(m)
+	if err != nil {
+		return false, err
+	}
+	err = t.session.Query(ctx, query, args, func(scan func(...any) error) error {
+		found = true
+		return scan(dest...)
+	})
+	return found && err == nil, t.failed(err)
+}
+
+// rows calls row for each row of a query.
+func (t *Tx) rows(query string, args []any, row func(scan func(...any) error) error) error {
+	ctx, err := t.begin(Read)
+	if err != nil {
+		return err
+	}
+	return t.failed(t.session.Query(ctx, query, args, row))
+}
+
+// begin tells whether a statement may run now, and in which context.
+func (t *Tx) begin(m Mode) (context.Context, error) {
+	switch {
+	case t.ended:
+		return nil, errEnded
+	case t.err != nil:
+		return nil, t.err
+	case m == Write && t.mode == Read:
+		return nil, errReadOnly
+	}
+	if err := t.ctx.Err(); err != nil {
+		return nil, t.failed(err)
+	}
+	if t.session.dialect.PassContext {
+		return t.ctx, nil
+	}
+	return context.Background(), nil
+}
+
+// failed makes err an error for the caller of the transaction and lets the
+// whole transaction fail with it.
+func (t *Tx) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	t.err = Unavailable(err)
+	return t.err
+}
+
+// Unavailable wraps a failure of the store.
+func Unavailable(err error) error {
+	var known *cairn.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	return cairn.Errorf(cairn.Unavailable, "metadata store: %w", err)
+}
+
+// version returns the version to which the transaction advanced a repository.
+func (t *Tx) version(key cairn.RepositoryKey) (int64, error) {
+	for _, a := range t.advanced {
+		if a.key == key {
+			return a.version, nil
+		}
+	}
+	if t.mode == Read {
+		return 0, errReadOnly
+	}
+	return 0, errNoAdvance
+}
+
+// exists tells whether a query that selects a number has a row.
+func (t *Tx) exists(query string, args ...any) (bool, error) {
+	var one int64
+	return t.row(Read, query, args, &one)
+}
+
+func micros(t time.Time) int64 { return t.UnixMicro() }
+
+func moment(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
+
+// laterMoment is moment for a column that is null as long as it has not come.
+func laterMoment(micros *int64) time.Time {
+	if micros == nil {
+		return time.Time{}
+	}
+	return moment(*micros)
+}
+
+// target is an object id as it is stored; nil for the zero id.
+func target(id git.ObjectID) []byte {
+	if id.IsZero() {
+		return nil
+	}
+	return id.AppendTo(nil)
+}
+
+// objectID reads what target made.
+func objectID(raw []byte) (git.ObjectID, error) {
+	id, err := git.ObjectIDFromBytes(raw)
+	if err != nil {
+		return git.ObjectID{}, cairn.Errorf(cairn.Internal, "metadata store: %w", err)
+	}
+	return id, nil
+}

@@ -1,0 +1,197 @@
+package storagetest
+
+import (
+	"testing"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/git"
+)
+
+var repositoryCases = map[string]func(*testing.T, store){
+	"created, found, got": func(t *testing.T, s store) {
+		want := newRepository("acme", "team/Ünïcode.naïve~1")
+		want.DefaultBranch, want.Format, want.Version = "refs/heads/\xff/odd", git.SHA256, 3
+		s.update(func(tx cairn.Tx) error { return tx.Repositories().Create(want) })
+		s.view(func(tx cairn.Tx) error {
+			found, err := tx.Repositories().Find("acme", want.Name)
+			if err != nil {
+				return err
+			}
+			same(t, "found", found, want)
+			got, err := tx.Repositories().Get(want.RepositoryKey)
+			same(t, "got", got, want)
+			return err
+		})
+	},
+	"absent": func(_ *testing.T, s store) {
+		r := s.repository("site")
+		other := cairn.RepositoryKey{Organization: "other", Repository: r.Repository}
+		for _, f := range []func(tx cairn.Tx) error{
+			func(tx cairn.Tx) error { _, err := tx.Repositories().Find("acme", "Site"); return err },
+			func(tx cairn.Tx) error { _, err := tx.Repositories().Find("other", "site"); return err },
+			func(tx cairn.Tx) error { _, err := tx.Repositories().Get(other); return err },
+		} {
+			s.absent(f)
+		}
+		for _, f := range []func(tx cairn.Tx) error{
+			func(tx cairn.Tx) error { _, err := tx.Repositories().Advance(other); return err },
+			func(tx cairn.Tx) error { return tx.Repositories().Delete(other, day(1)) },
+			func(tx cairn.Tx) error { return tx.Repositories().Purge(other, day(1)) },
+			func(tx cairn.Tx) error { return tx.Repositories().Purge(r.RepositoryKey, day(1)) }, // it lives
+		} {
+			s.refuse(cairn.NotFound, f)
+		}
+	},
+	"a name is taken once in an organization": func(_ *testing.T, s store) {
+		r := s.repository("site")
+		s.repositoryOf("other", "site")
+		s.repository("Site")
+		s.refuse(cairn.Conflict, func(tx cairn.Tx) error { return tx.Repositories().Create(newRepository("acme", "site")) })
+		same := newRepository("acme", "another")
+		same.RepositoryKey = r.RepositoryKey
+		s.refuse(cairn.Conflict, func(tx cairn.Tx) error { return tx.Repositories().Create(same) })
+	},
+	"listed in byte order, by page and by query": func(t *testing.T, s store) {
+		names := []cairn.RepositoryName{"100%", "A", "B/b", "a", "a/b", "a_b", "ab", "É", "é"}
+		for i := range names {
+			s.repository(names[(i*4)%len(names)])
+		}
+		s.repositoryOf("other", "ab-other")
+		gone := s.repository("a-gone")
+		s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(gone.RepositoryKey, day(1)) })
+		for _, c := range []struct {
+			query string
+			after cairn.RepositoryName
+			limit int
+			want  []cairn.RepositoryName
+		}{
+			{"", "", 100, names},
+			{"", "", 3, names[:3]},
+			{"", "A", 2, names[2:4]},
+			{"", "a0", 100, names[5:]},
+			{"", "é", 100, nil},
+			{"", "", 0, nil},
+			{"B", "", 100, []cairn.RepositoryName{"B/b", "a/b", "a_b", "ab"}},
+			{"b", "a/b", 1, []cairn.RepositoryName{"a_b"}},
+			{"_", "", 100, []cairn.RepositoryName{"a_b"}},
+			{"%", "", 100, []cairn.RepositoryName{"100%"}},
+			{"é", "", 100, []cairn.RepositoryName{"é"}},
+			{"!", "", 100, nil},
+			{`\`, "", 100, nil},
+			{"a\x00", "", 100, nil},
+			{"\xff", "", 100, nil},
+		} {
+			s.view(func(tx cairn.Tx) error {
+				list, err := tx.Repositories().List("acme", c.query, c.after, c.limit)
+				var got []cairn.RepositoryName
+				for _, r := range list {
+					got = append(got, r.Name)
+				}
+				sameList(t, "query "+c.query+" after "+string(c.after), got, c.want)
+				return err
+			})
+		}
+	},
+	"every write makes a version": func(t *testing.T, s store) {
+		r := s.repository("site")
+		for want := int64(1); want <= 3; want++ {
+			s.write(r.RepositoryKey, func(_ cairn.Tx, version int64) error {
+				same(t, "version", version, want)
+				return nil
+			})
+		}
+		s.update(func(tx cairn.Tx) error {
+			got, err := tx.Repositories().Advance(r.RepositoryKey)
+			want := r
+			want.Version = 4
+			same(t, "advanced", got, want)
+			return err
+		})
+		s.view(func(tx cairn.Tx) error {
+			got, err := tx.Repositories().Get(r.RepositoryKey)
+			same(t, "version", got.Version, 4)
+			return err
+		})
+	},
+	"another default branch": func(t *testing.T, s store) {
+		r := s.repository("site")
+		s.write(r.RepositoryKey, func(tx cairn.Tx, _ int64) error {
+			return tx.Repositories().SetDefaultBranch(r.RepositoryKey, "refs/heads/trunk")
+		})
+		s.view(func(tx cairn.Tx) error {
+			got, err := tx.Repositories().Find("acme", "site")
+			want := r
+			want.DefaultBranch, want.Version = "refs/heads/trunk", 1
+			same(t, "repository", got, want)
+			return err
+		})
+	},
+	"deletion frees the name and keeps the rest": func(t *testing.T, s store) {
+		r := s.repository("site")
+		s.move(r.RepositoryKey, cairn.RefUpdate{Name: "refs/heads/main", New: id(1)})
+		s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(r.RepositoryKey, day(5)) })
+		s.absent(func(tx cairn.Tx) error { _, err := tx.Repositories().Find("acme", "site"); return err })
+		s.refuse(cairn.NotFound, func(tx cairn.Tx) error { return tx.Repositories().Delete(r.RepositoryKey, day(6)) })
+		s.refuse(cairn.NotFound, func(tx cairn.Tx) error { _, err := tx.Repositories().Advance(r.RepositoryKey); return err })
+		s.view(func(tx cairn.Tx) error {
+			got, err := tx.Repositories().Get(r.RepositoryKey)
+			want := r
+			want.Version, want.DeletedAt = 1, day(5)
+			same(t, "deleted repository", got, want)
+			return err
+		})
+		same(t, "number of refs", len(s.refs(r.RepositoryKey)), 1)
+		next := s.repository("site")
+		sameList(t, "refs of the next of that name", s.refs(next.RepositoryKey), nil)
+	},
+	"the deleted, oldest first, of all organizations": func(t *testing.T, s store) {
+		var want []cairn.Repository
+		for i, org := range []cairn.OrganizationID{"b", "a", "c"} {
+			r := s.repositoryOf(org, "site")
+			s.repositoryOf(org, "living")
+			s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(r.RepositoryKey, day(i+1)) })
+			r.DeletedAt = day(i + 1)
+			want = append(want, r)
+		}
+		s.view(func(tx cairn.Tx) error {
+			for _, c := range []struct{ before, limit, want int }{{9, 9, 3}, {3, 9, 2}, {1, 9, 0}, {9, 1, 1}, {9, 0, 0}} {
+				got, err := tx.Repositories().Deleted(day(c.before), c.limit)
+				if err != nil {
+					return err
+				}
+				sameList(t, "deleted", got, want[:c.want])
+			}
+			return nil
+		})
+	},
+	"purge leaves nothing but garbage": func(t *testing.T, s store) {
+		r, fork := s.repository("site"), s.repository("fork")
+		key := r.RepositoryKey
+		s.write(key, func(tx cairn.Tx, version int64) error {
+			if err := tx.Packs().Add(key, pack(1), pack(2)); err != nil {
+				return err
+			}
+			if err := tx.Events().Append(key, []cairn.Event{{Version: version}}); err != nil {
+				return err
+			}
+			return tx.Refs().Update(key, version, day(1), []cairn.RefUpdate{{Name: "refs/heads/main", New: id(1)}})
+		})
+		s.write(fork.RepositoryKey, func(tx cairn.Tx, _ int64) error {
+			return tx.Packs().Add(fork.RepositoryKey, pack(2))
+		})
+		s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(key, day(5)) })
+		sameList(t, "garbage before the purge", s.garbage(day(9)), nil)
+		s.update(func(tx cairn.Tx) error { return tx.Repositories().Purge(key, day(6)) })
+		s.absent(func(tx cairn.Tx) error { _, err := tx.Repositories().Get(key); return err })
+		sameList(t, "refs", s.refs(key), nil)
+		sameList(t, "manifest", s.manifest(key), nil)
+		sameList(t, "manifest of the fork", s.manifest(fork.RepositoryKey), []cairn.PackID{packID(2)})
+		sameList(t, "garbage", s.garbage(day(7)), []cairn.PackID{packID(1)})
+		s.view(func(tx cairn.Tx) error {
+			events, err := tx.Events().List(key, 0, 0, 10)
+			sameList(t, "events", events, nil)
+			return err
+		})
+		s.refuse(cairn.NotFound, func(tx cairn.Tx) error { return tx.Repositories().Purge(key, day(8)) })
+	},
+}
