@@ -2,7 +2,6 @@ package git
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 )
 
@@ -50,21 +49,24 @@ func ParseCommit(f ObjectFormat, data []byte) (*Commit, error) {
 		}
 		c.Parents = append(c.Parents, p)
 	}
-	err = eachHeader(s.rest, func(name, value []byte) {
-		switch string(name) {
-		case "author":
+	var seen [3]bool // the first of each name is the one that counts
+	once := func(i int) bool {
+		first := !seen[i]
+		seen[i] = true
+		return first
+	}
+	c.Message = string(eachHeader(s.rest, func(name, value []byte) {
+		switch {
+		case string(name) == "author" && once(0):
 			c.Author = ParseSignature(value)
-		case "committer":
+		case string(name) == "committer" && once(1):
 			c.Committer = ParseSignature(value)
-		case "encoding":
+		case string(name) == "encoding" && once(2):
 			c.Encoding = string(value)
 		default:
 			c.Extra = append(c.Extra, Header{string(name), string(value)})
 		}
-	}, func(message []byte) { c.Message = string(message) })
-	if err != nil {
-		return nil, fmt.Errorf("commit: %w", err)
-	}
+	}))
 	return c, nil
 }
 
@@ -156,25 +158,18 @@ func (s *commitScanner) id(name string) (ObjectID, error) {
 	return id, nil
 }
 
-var errHeader = errors.New("malformed header")
-
-// eachHeader calls header for each header line, continuation lines joined,
-// and body for what follows the blank line. A missing body is an empty one.
-func eachHeader(data []byte, header func(name, value []byte), body func([]byte)) error {
+// eachHeader calls header for each header line, continuation lines joined, and
+// returns the body: what follows the blank line. Any bytes will do, as they do
+// for git: a line without a value is a header without one, and a body that is
+// missing is empty.
+func eachHeader(data []byte, header func(name, value []byte)) (body []byte) {
 	for len(data) > 0 {
-		if data[0] == '\n' {
-			body(data[1:])
-			return nil
-		}
-		line, rest, found := bytes.Cut(data, []byte{'\n'})
-		if !found {
-			return fmt.Errorf("%w: no line feed at its end", errHeader)
+		line, rest, _ := bytes.Cut(data, []byte{'\n'})
+		if len(line) == 0 {
+			return rest
 		}
 		data = rest
-		name, value, ok := bytes.Cut(line, []byte{' '})
-		if !ok || len(name) == 0 {
-			return fmt.Errorf("%w %q", errHeader, clip(string(line)))
-		}
+		name, value, _ := bytes.Cut(line, []byte{' '})
 		if len(data) > 0 && data[0] == ' ' {
 			value = bytes.Clone(value)
 		}
@@ -184,7 +179,6 @@ func eachHeader(data []byte, header func(name, value []byte), body func([]byte))
 		}
 		header(name, value)
 	}
-	body(nil)
 	return nil
 }
 

@@ -57,59 +57,85 @@ func CheckPathComponent(name string) error {
 	return nil
 }
 
-// isDotGit tells whether some file system takes name for ".git".
+// isDotGit tells whether some file system takes name for ".git", or, at a
+// backslash, for a path that holds it.
 func isDotGit(name string) bool {
-	return isHFSDotName(name, "git") || isNTFSDotGit(name)
+	return isHFSDotName(name, "git") || anySuffix(name, isNTFSDotGit)
+}
+
+// isDotGitModules tells whether some file system takes name for ".gitmodules",
+// which git reads settings from.
+func isDotGitModules(name string) bool {
+	return isHFSDotName(name, "gitmodules") || anySuffix(name, func(s string) bool {
+		return ntfsDotFile(s, "gitmodules", "gi7eba")
+	})
 }
 
 // isHFSDotName tells whether HFS+ takes name for "."+word: it ignores case and
-// a list of invisible code points (utf8.c, next_hfs_char).
+// a list of invisible code points (utf8.c, next_hfs_char). As for git, the name
+// ends before bytes that are not UTF-8.
 func isHFSDotName(name, word string) bool {
 	var kept strings.Builder
-	for len(name) > 0 {
-		r, n := utf8.DecodeRuneInString(name)
-		if r == utf8.RuneError && n <= 1 {
-			return false
+	for i, r := range name {
+		if r == utf8.RuneError && !strings.HasPrefix(name[i:], string(utf8.RuneError)) {
+			break
 		}
-		name = name[n:]
-		switch {
-		case r >= 0x200c && r <= 0x200f, r >= 0x202a && r <= 0x202e,
-			r >= 0x206a && r <= 0x206f, r == 0xfeff:
+		if ignoredByHFS(r) {
 			continue
 		}
-		if kept.Len() > len(word)+1 {
+		if kept.Len() > len(word) {
 			return false
 		}
 		kept.WriteRune(r)
 	}
-	return strings.EqualFold(kept.String(), "."+word) && isASCII(kept.String())
+	return lowerASCII(kept.String()) == "."+word
 }
 
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
+func ignoredByHFS(r rune) bool {
+	return r >= 0x200c && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x206a && r <= 0x206f || r == 0xfeff
 }
 
 // isNTFSDotGit tells whether NTFS takes name for ".git" or its short name
 // "git~1": it ignores case, trailing blanks and dots, and what follows a colon
 // (path.c, is_ntfs_dotgit).
 func isNTFSDotGit(name string) bool {
+	name, _, _ = strings.Cut(name, "\\")
 	return ntfsEquals(name, ".git") || ntfsEquals(name, "git~1")
 }
 
+// ntfsEquals compares with a word in lower case.
 func ntfsEquals(name, word string) bool {
-	name, _, _ = strings.Cut(name, ":")
-	return strings.EqualFold(strings.TrimRight(name, " ."), word)
+	return lowerASCII(ntfsBase(name)) == word
 }
 
-// isDotGitModules tells whether some file system takes name for ".gitmodules",
-// which git reads settings from.
-func isDotGitModules(name string) bool {
-	return isHFSDotName(name, "gitmodules") || ntfsDotFile(name, "gitmodules", "gi7eba")
+// ntfsBase cuts off what NTFS ignores at the end of a name: a stream, blanks
+// and dots.
+func ntfsBase(name string) string {
+	name, _, _ = strings.Cut(name, ":")
+	return strings.TrimRight(name, " .")
+}
+
+// lowerASCII leaves all but A to Z alone: no file system takes a Kelvin sign
+// for a k in these names.
+func lowerASCII(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+// anySuffix applies a rule to a name and to what follows each backslash in it,
+// which Windows takes for a path of its own.
+func anySuffix(name string, rule func(string) bool) bool {
+	for more := true; more; _, name, more = strings.Cut(name, "\\") {
+		if rule(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // ntfsDotFile follows path.c, is_ntfs_dot_generic: the long name, its short
@@ -118,8 +144,7 @@ func ntfsDotFile(name, word, hashPrefix string) bool {
 	if ntfsEquals(name, "."+word) {
 		return true
 	}
-	base, _, _ := strings.Cut(name, ":")
-	base = strings.ToLower(strings.TrimRight(base, " ."))
+	base := lowerASCII(ntfsBase(name))
 	if len(base) != 8 {
 		return false
 	}

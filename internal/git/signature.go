@@ -29,7 +29,7 @@ func NewSignature(name, email string, when time.Time) (Signature, error) {
 	if s.Name == "" {
 		return Signature{}, fmt.Errorf("name is empty")
 	}
-	if u := when.Unix(); u < 0 || u > 1<<40 {
+	if u := when.Unix(); u < 0 || u > maxDate {
 		return Signature{}, fmt.Errorf("date %s cannot be stored", when.Format(time.RFC3339))
 	}
 	return s, nil
@@ -43,51 +43,57 @@ func trimCrud(s string) string {
 }
 
 // ParseSignature reads the value of an author, committer or tagger header
-// leniently, as git log does: history holds malformed ones.
+// leniently, as git log does (ident.c, split_ident_line): history holds
+// malformed ones. What cannot be read is empty, and a date is the epoch; so is
+// one that RFC 3339 has no words for.
 func ParseSignature(line []byte) Signature {
-	var s Signature
-	open := bytes.IndexByte(line, '<')
-	if open < 0 {
-		s.Name = string(bytes.TrimSpace(line))
+	s := Signature{When: time.Unix(0, 0).UTC()}
+	name, rest, _ := bytes.Cut(line, []byte{'<'})
+	email, _, found := bytes.Cut(rest, []byte{'>'})
+	if !found {
 		return s
 	}
-	s.Name = string(bytes.TrimSpace(line[:open]))
-	rest := line[open+1:]
-	end := bytes.IndexByte(rest, '>')
-	if end < 0 {
-		s.Email = string(rest)
+	s.Name, s.Email = string(bytes.TrimRight(name, blanks)), string(email)
+	// The date follows the last '>', as emails hold some too.
+	rest = bytes.TrimLeft(rest[bytes.LastIndexByte(rest, '>')+1:], blanks)
+	digits := countDigits(rest)
+	zone := bytes.TrimLeft(rest[digits:], blanks)
+	if digits == 0 || len(zone) < 2 || zone[0] != '+' && zone[0] != '-' {
 		return s
 	}
-	s.Email = string(rest[:end])
-	// The date follows the last '>', as in git's split_ident_line.
-	rest = rest[bytes.LastIndexByte(rest, '>')+1:]
-	fields := bytes.Fields(rest)
-	if len(fields) == 0 {
-		s.When = time.Unix(0, 0).UTC()
+	width := countDigits(zone[1:])
+	if width == 0 {
 		return s
 	}
-	seconds, err := strconv.ParseInt(string(fields[0]), 10, 64)
-	if err != nil || seconds < 0 || seconds > 1<<55 {
-		seconds = 0
+	seconds, err := strconv.ParseInt(string(rest[:digits]), 10, 64)
+	if err != nil || seconds > maxDate {
+		return s
 	}
-	zone := time.UTC
-	if err == nil && len(fields) > 1 {
-		zone = parseZone(string(fields[1]))
-	}
-	s.When = time.Unix(seconds, 0).In(zone)
+	s.When = time.Unix(seconds, 0).In(parseZone(string(zone[:1+width])))
 	return s
+}
+
+// maxDate is the last date that is a day away from the year 10000.
+const maxDate = 253402300799 - 86400
+
+// blanks are what git takes for white space.
+const blanks = " \t\r\n"
+
+func countDigits(b []byte) int {
+	for i, c := range b {
+		if c < '0' || c > '9' {
+			return i
+		}
+	}
+	return len(b)
 }
 
 func parseZone(s string) *time.Location {
 	n, err := strconv.Atoi(s)
-	if err != nil || n < -9999 || n > 9999 || n == 0 {
+	if err != nil || n < -2359 || n > 2359 || n == 0 || n%100 >= 60 || n%100 <= -60 {
 		return time.UTC
 	}
-	sign := 1
-	if n < 0 {
-		sign, n = -1, -n
-	}
-	return time.FixedZone("", sign*(n/100*3600+n%100*60))
+	return time.FixedZone("", n/100*3600+n%100*60)
 }
 
 // AppendTo appends the signature as Git stores it.

@@ -1,6 +1,9 @@
 package git
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // Tag is a parsed annotated tag.
 type Tag struct {
@@ -9,51 +12,48 @@ type Tag struct {
 	Name    string
 	Tagger  Signature // zero in very old tags
 	Extra   []Header
-	Message string
+	Message string // everything after the blank line, a signature included
 }
 
-// ParseTag reads an annotated tag.
+// ParseTag reads an annotated tag. Its object, type and name must be well
+// formed; the tagger and further headers are read leniently, as history
+// demands.
 func ParseTag(f ObjectFormat, data []byte) (*Tag, error) {
-	t := &Tag{}
-	var order int
-	var failed error
-	err := eachHeader(data, func(name, value []byte) {
-		if failed != nil {
+	var fields [3]string
+	for i, name := range []string{"object ", "type ", "tag "} {
+		line, rest, found := bytes.Cut(data, []byte{'\n'})
+		value, ok := bytes.CutPrefix(line, []byte(name))
+		if !found || !ok {
+			return nil, fmt.Errorf("tag: malformed %sheader", name)
+		}
+		fields[i], data = string(value), rest
+	}
+	t := &Tag{Name: fields[2]}
+	var err error
+	if t.Target, err = ParseObjectID(fields[0]); err != nil {
+		return nil, fmt.Errorf("tag: malformed object header: %w", err)
+	}
+	if t.Target.Format() != f {
+		return nil, fmt.Errorf("tag: its object %s is not of format %s", t.Target, f)
+	}
+	if t.Type, err = ParseObjectType(fields[1]); err != nil {
+		return nil, fmt.Errorf("tag: malformed type header: %w", err)
+	}
+	tagged := false
+	t.Message = string(eachHeader(data, func(name, value []byte) {
+		if string(name) == "tagger" && !tagged {
+			t.Tagger, tagged = ParseSignature(value), true
 			return
 		}
-		switch order++; {
-		case order == 1 && string(name) == "object":
-			if t.Target, failed = ParseObjectID(string(value)); failed == nil && t.Target.Format() != f {
-				failed = fmt.Errorf("object of another format")
-			}
-		case order == 2 && string(name) == "type":
-			t.Type, failed = ParseObjectType(string(value))
-		case order == 3 && string(name) == "tag":
-			t.Name = string(value)
-		case order <= 3:
-			failed = fmt.Errorf("%w %q in place %d", errHeader, clip(string(name)), order)
-		case string(name) == "tagger":
-			t.Tagger = ParseSignature(value)
-		default:
-			t.Extra = append(t.Extra, Header{string(name), string(value)})
-		}
-	}, func(message []byte) { t.Message = string(message) })
-	if err == nil {
-		err = failed
-	}
-	if err == nil && order < 3 {
-		err = fmt.Errorf("%w: object, type and tag are required", errHeader)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("tag: %w", err)
-	}
+		t.Extra = append(t.Extra, Header{string(name), string(value)})
+	}))
 	return t, nil
 }
 
 // Encode returns the tag's bytes.
 func (t *Tag) Encode() []byte {
 	b := fmt.Appendf(nil, "object %s\ntype %s\ntag %s\n", t.Target, t.Type, t.Name)
-	if t.Tagger.Email != "" || t.Tagger.Name != "" {
+	if t.Tagger != (Signature{}) {
 		b = append(t.Tagger.AppendTo(append(b, "tagger "...)), '\n')
 	}
 	b = appendHeaders(b, t.Extra)

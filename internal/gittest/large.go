@@ -13,7 +13,7 @@ import (
 // text whose pack is of about that many bytes, for benchmarks and memory tests.
 // Its files have several versions each, stored as deltas as in a real pack;
 // four of them change with each commit. It is the same for the same size, and
-// takes some seconds for every 100 MB.
+// takes some twenty seconds for every 100 MB.
 func LargeHistory(t testing.TB, bytes int64) *Repo {
 	t.Helper()
 	r := Init(t, Bare())

@@ -1,6 +1,9 @@
 package diff
 
-import "strconv"
+import (
+	"strconv"
+	"unicode/utf8"
+)
 
 // hunks writes the hunks of a patch.
 type hunks struct {
@@ -164,5 +167,18 @@ func headingOf(line []byte) ([]byte, bool) {
 	if (c < 'a' || c > 'z') && line[0] != '_' && line[0] != '$' {
 		return nil, false
 	}
-	return trimSpaceRight(line[:min(len(line), longest)]), true
+	return validPrefix(trimSpaceRight(line[:min(len(line), longest)])), true
+}
+
+// validPrefix cuts a heading where it is not, or no longer, UTF-8 as git reads
+// it: without U+FFFE and U+FFFF.
+func validPrefix(s []byte) []byte {
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRune(s[i:])
+		if r == utf8.RuneError && n == 1 || r == 0xfffe || r == 0xffff {
+			return s[:i]
+		}
+		i += n
+	}
+	return s
 }
