@@ -1,0 +1,153 @@
+package odb
+
+import (
+	"context"
+	"time"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+)
+
+// Update is one write to a repository: the packs of its new objects and the
+// refs that it moves, under their stored names.
+type Update struct {
+	Packs []Staged
+	Refs  []cairn.RefUpdate
+	Actor string // for the event log
+	// Check runs inside the transaction, before the refs move, on the
+	// repository's row after Advance. It is the place for guards and
+	// policies; its error ends the write. It may run more than once.
+	Check func(tx cairn.Tx, repo cairn.Repository) error
+}
+
+// Apply makes a write happen, all or nothing, and returns the repository's row
+// after it. When it returns nil the write is durable and seen by every later
+// Snapshot. A ref that is not where its update says gives a *cairn.RefConflict.
+// Staged packs stay the caller's until Apply returns nil.
+func (s *Store) Apply(ctx context.Context, key cairn.RepositoryKey, u Update) (cairn.Repository, error) {
+	var repo cairn.Repository
+	now := s.options.Now().UTC()
+	err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) error {
+		var err error
+		if repo, err = tx.Repositories().Advance(key); err != nil {
+			return err
+		}
+		if u.Check != nil {
+			if err := u.Check(tx, repo); err != nil {
+				return err
+			}
+		}
+		if len(u.Packs) > 0 {
+			packs := make([]cairn.Pack, len(u.Packs))
+			for i := range u.Packs {
+				packs[i] = u.Packs[i].Pack
+			}
+			if err := tx.Packs().Add(key, packs...); err != nil {
+				return err
+			}
+		}
+		if err := tx.Refs().Update(key, repo.Version, now, u.Refs); err != nil {
+			return err
+		}
+		return tx.Events().Append(key, refEvents(repo.Version, u, now))
+	})
+	if err != nil {
+		return cairn.Repository{}, err
+	}
+	s.remember(repo, u, cairn.Ref{CreatedAt: now, Created: repo.Version})
+	return repo, nil
+}
+
+// remember makes the state after a write the one that the next reader finds
+// ready, if the state before it is at hand.
+func (s *Store) remember(repo cairn.Repository, u Update, at cairn.Ref) {
+	before := s.snapshots.get(repo.RepositoryKey, repo.Version-1)
+	if before == nil {
+		return
+	}
+	defer before.Close()
+	for _, p := range u.Packs {
+		if !p.Inline() && !s.isOpen(repo.Organization, p) {
+			// The organization may have this pack under another key: let the
+			// next reader ask.
+			return
+		}
+	}
+	next := before.derive(repo, u.Refs, u.Packs, at)
+	defer next.Close()
+	for i, p := range u.Packs {
+		if p.Inline() {
+			if err := next.inline(u.Packs[i].Pack); err != nil {
+				s.options.Logger.Error("new pack cannot be read", "pack", p.ID, "error", err)
+				return
+			}
+		}
+	}
+	s.snapshots.put(next)
+}
+
+func (sn *Snapshot) inline(info cairn.Pack) error {
+	for _, p := range sn.packs {
+		if p.key.id == info.ID {
+			return p.setInline(sn.format(), info.Data, info.Index)
+		}
+	}
+	return nil
+}
+
+// isOpen tells whether the staged pack's own bytes are the ones in use.
+func (s *Store) isOpen(org cairn.OrganizationID, p Staged) bool {
+	s.packsMu.Lock()
+	defer s.packsMu.Unlock()
+	open, ok := s.packs[packKey{org, p.ID}]
+	return ok && open.info.Key == p.Key
+}
+
+func refEvents(version int64, u Update, at time.Time) []cairn.Event {
+	events := make([]cairn.Event, len(u.Refs))
+	for i, ref := range u.Refs {
+		events[i] = cairn.Event{Version: version, Ordinal: i, At: at, Actor: u.Actor, Kind: cairn.RefChanged, RefUpdate: ref}
+	}
+	return events
+}
+
+// Fork makes a new repository that shares all packs of another one of the same
+// organization: it costs rows and no bytes, whatever the size. choose makes the
+// fork's row and its first refs from the source's, as they are at the moment of
+// the transaction; it may run more than once.
+func (s *Store) Fork(ctx context.Context, from cairn.RepositoryKey, actor string, choose func(source cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error)) (cairn.Repository, error) {
+	var made cairn.Repository
+	now := s.options.Now().UTC()
+	err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) error {
+		source, err := tx.Repositories().Get(from)
+		if err != nil {
+			return err
+		}
+		if !source.DeletedAt.IsZero() {
+			return cairn.Errorf(cairn.NotFound, "repository %q not found", source.Name)
+		}
+		all, err := tx.Refs().List(from, "")
+		if err != nil {
+			return err
+		}
+		row, updates, err := choose(source, all)
+		if err != nil {
+			return err
+		}
+		row.Format, row.CreatedAt = source.Format, now
+		if err := tx.Repositories().Create(row); err != nil {
+			return err
+		}
+		if made, err = tx.Repositories().Advance(row.RepositoryKey); err != nil {
+			return err
+		}
+		if err := tx.Packs().Share(from, row.RepositoryKey); err != nil {
+			return err
+		}
+		u := Update{Refs: updates, Actor: actor}
+		if err := tx.Refs().Update(row.RepositoryKey, made.Version, now, updates); err != nil {
+			return err
+		}
+		return tx.Events().Append(row.RepositoryKey, refEvents(made.Version, u, now))
+	})
+	return made, err
+}

@@ -1,0 +1,320 @@
+package odb
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/git"
+)
+
+// Reachable is the reachability rule: it tells whether an object can be had by
+// following the refs that the view shows. It is the only question by which an
+// object id from outside may become an answer.
+func (sn *Snapshot) Reachable(ctx context.Context, view View, id git.ObjectID) (bool, error) {
+	p, pos, err := sn.find(ctx, id)
+	if err != nil {
+		if ok := isNoObject(err); ok {
+			return false, nil
+		}
+		return false, err
+	}
+	return sn.reach[view].contains(ctx, sn, id, objectAddress{p, pos})
+}
+
+// objectAddress is where an object lies in a snapshot.
+type objectAddress struct {
+	pack *openPack
+	pos  int
+}
+
+// reach is the growing set of objects that are known to be reachable from a
+// snapshot's refs. It grows newest commit first and only as far as it is asked:
+// a question about something recent costs little.
+type reach struct {
+	view View
+
+	mu      sync.Mutex
+	started bool
+	queue   commitHeap // commits whose parents are not yet queued
+	history []pendingTree
+	commits map[git.ObjectID]bool
+	// others holds what is reachable and no commit: a bit per object of each
+	// pack, so that a large repository costs little.
+	others map[*openPack][]uint64
+	roots  []git.ObjectID // trees and blobs that refs or tags name directly
+}
+
+// pendingTree is the tree of a known commit, not yet walked.
+type pendingTree struct{ tree git.ObjectID }
+
+func newReach(v View) *reach { return &reach{view: v} }
+
+type datedCommit struct {
+	id    git.ObjectID
+	links git.CommitLinks
+}
+
+type commitHeap []datedCommit
+
+func (h commitHeap) Len() int           { return len(h) }
+func (h commitHeap) Less(i, j int) bool { return h[i].links.Date > h[j].links.Date }
+func (h commitHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *commitHeap) Push(x any)        { *h = append(*h, x.(datedCommit)) }
+func (h *commitHeap) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	*h = (*h)[:last]
+	return x
+}
+
+func (r *reach) contains(ctx context.Context, sn *Snapshot, id git.ObjectID, at objectAddress) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.start(ctx, sn); err != nil {
+		return false, err
+	}
+	t, _, err := at.pack.pack.Header(at.pack.pack.Index().Offset(at.pos))
+	if err != nil {
+		return false, err
+	}
+	switch t {
+	case git.CommitObject:
+		for !r.commits[id] {
+			more, err := r.nextCommit(ctx, sn)
+			if err != nil || !more {
+				return false, err
+			}
+		}
+		return true, nil
+	case git.TagObject:
+		return r.marked(sn, id), nil // start has marked all
+	}
+	for !r.marked(sn, id) {
+		more, err := r.nextTree(ctx, sn)
+		if err != nil || !more {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// start queues what the refs name.
+func (r *reach) start(ctx context.Context, sn *Snapshot) error {
+	if r.started {
+		return nil
+	}
+	return r.begin(ctx, sn, sn.refs)
+}
+
+func (r *reach) begin(ctx context.Context, sn *Snapshot, refs []cairn.Ref) error {
+	r.queue, r.history, r.roots = nil, nil, nil
+	r.commits = map[git.ObjectID]bool{}
+	r.others = map[*openPack][]uint64{}
+	for _, ref := range refs {
+		if !r.view.Shows(ref.Name) {
+			continue
+		}
+		if err := r.addTip(ctx, sn, ref.Target); err != nil {
+			return err
+		}
+	}
+	r.started = true
+	return nil
+}
+
+func (r *reach) addTip(ctx context.Context, sn *Snapshot, id git.ObjectID) error {
+	for range maxTagDepth {
+		if r.commits[id] {
+			return nil
+		}
+		t, _, err := sn.Header(ctx, id)
+		if err != nil {
+			return err
+		}
+		switch t {
+		case git.CommitObject:
+			return r.addCommit(ctx, sn, id)
+		case git.TreeObject, git.BlobObject:
+			r.roots = append(r.roots, id)
+			return nil
+		}
+		if _, err := r.mark(ctx, sn, id); err != nil {
+			return err
+		}
+		data, err := sn.typed(ctx, id, git.TagObject)
+		if err != nil {
+			return err
+		}
+		tag, err := git.ParseTag(sn.format(), data)
+		if err != nil {
+			return err
+		}
+		id = tag.Target
+	}
+	return nil
+}
+
+func (r *reach) addCommit(ctx context.Context, sn *Snapshot, id git.ObjectID) error {
+	if r.commits[id] {
+		return nil
+	}
+	links, err := sn.Commit(ctx, id)
+	if err != nil {
+		return err
+	}
+	r.commits[id] = true
+	heap.Push(&r.queue, datedCommit{id, links})
+	return nil
+}
+
+// nextCommit takes the newest known commit whose parents are not yet known and
+// adds them.
+func (r *reach) nextCommit(ctx context.Context, sn *Snapshot) (bool, error) {
+	if len(r.queue) == 0 {
+		return false, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	c := r.queue[0]
+	for _, parent := range c.links.Parents {
+		if err := r.addCommit(ctx, sn, parent); err != nil {
+			return false, err
+		}
+	}
+	// The parents are in: only now may the commit leave the queue, so that a
+	// walk that was cancelled can go on later.
+	r.remove(c.id)
+	r.history = append(r.history, pendingTree{c.links.Tree})
+	return true, nil
+}
+
+func (r *reach) remove(id git.ObjectID) {
+	for i := range r.queue {
+		if r.queue[i].id == id {
+			heap.Remove(&r.queue, i)
+			return
+		}
+	}
+}
+
+// nextTree marks all objects of one more commit, or of one more root.
+func (r *reach) nextTree(ctx context.Context, sn *Snapshot) (bool, error) {
+	if n := len(r.roots); n > 0 {
+		if err := r.markAll(ctx, sn, r.roots[n-1]); err != nil {
+			return false, err
+		}
+		r.roots = r.roots[:n-1]
+		return true, nil
+	}
+	if len(r.history) == 0 {
+		if more, err := r.nextCommit(ctx, sn); !more || err != nil {
+			return false, err
+		}
+	}
+	if err := r.markAll(ctx, sn, r.history[0].tree); err != nil {
+		return false, err
+	}
+	r.history = r.history[1:]
+	return true, nil
+}
+
+// markAll marks a tree or blob and what is below it. A tree is marked after
+// what it holds, so that a walk that was cancelled leaves nothing out.
+func (r *reach) markAll(ctx context.Context, sn *Snapshot, id git.ObjectID) error {
+	if r.marked(sn, id) {
+		return nil
+	}
+	t, _, err := sn.Header(ctx, id)
+	if isNoObject(err) && id == sn.format().EmptyTree() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if t == git.TreeObject {
+		if err := r.markTree(ctx, sn, id); err != nil {
+			return err
+		}
+	}
+	_, err = r.mark(ctx, sn, id)
+	return err
+}
+
+func (r *reach) markTree(ctx context.Context, sn *Snapshot, root git.ObjectID) error {
+	type open struct {
+		id     git.ObjectID
+		reader git.TreeReader
+	}
+	data, err := sn.Tree(ctx, root)
+	if err != nil {
+		return err
+	}
+	stack := []open{{root, git.NewTreeReader(sn.format(), data)}}
+	for len(stack) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		top := &stack[len(stack)-1]
+		more, err := top.reader.Next()
+		if err != nil {
+			return err
+		}
+		if !more {
+			if _, err := r.mark(ctx, sn, top.id); err != nil && !isNoObject(err) {
+				return err
+			}
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		if top.reader.Mode.IsSubmodule() {
+			continue
+		}
+		if !top.reader.Mode.IsTree() {
+			if _, err := r.mark(ctx, sn, top.reader.ID); err != nil {
+				return err
+			}
+			continue
+		}
+		id := top.reader.ID
+		if r.marked(sn, id) {
+			continue
+		}
+		data, err := sn.Tree(ctx, id)
+		if err != nil {
+			return err
+		}
+		stack = append(stack, open{id, git.NewTreeReader(sn.format(), data)})
+	}
+	return nil
+}
+
+// mark sets the object's bit and tells whether it was new.
+func (r *reach) mark(ctx context.Context, sn *Snapshot, id git.ObjectID) (bool, error) {
+	p, pos, err := sn.find(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	bits := r.others[p]
+	if bits == nil {
+		bits = make([]uint64, (p.pack.Index().Len()+63)/64)
+		r.others[p] = bits
+	}
+	isNew := bits[pos/64]&(1<<(pos%64)) == 0
+	bits[pos/64] |= 1 << (pos % 64)
+	return isNew, nil
+}
+
+func (r *reach) marked(sn *Snapshot, id git.ObjectID) bool {
+	for _, p := range sn.packs {
+		if pos, ok := p.pack.Index().Find(id); ok {
+			bits := r.others[p]
+			if bits != nil && bits[pos/64]&(1<<(pos%64)) != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,215 @@
+package odb
+
+import (
+	"container/list"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/git"
+)
+
+// Snapshot is one state of a repository: its refs and the packs of its
+// manifest. It never changes, never blocks a write, and keeps its packs
+// readable until Close. It is safe for concurrent use.
+type Snapshot struct {
+	store *Store
+	repo  cairn.Repository
+	refs  []cairn.Ref // by name
+	packs []*openPack // newest first
+
+	users  atomic.Int32
+	loaded atomic.Bool
+	reach  [viewCount]*reach
+}
+
+func (s *Store) newSnapshot(repo cairn.Repository, refs []cairn.Ref, manifest []cairn.Pack) *Snapshot {
+	sn := &Snapshot{store: s, repo: repo, refs: refs, packs: make([]*openPack, len(manifest))}
+	for i, info := range manifest {
+		sn.packs[i] = s.acquire(repo.Organization, info)
+	}
+	for v := range sn.reach {
+		sn.reach[v] = newReach(View(v))
+	}
+	sn.users.Store(1)
+	return sn
+}
+
+// retain adds a user, unless the last one has gone.
+func (sn *Snapshot) retain() bool {
+	for {
+		n := sn.users.Load()
+		if n == 0 {
+			return false
+		}
+		if sn.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// Close ends one use of the snapshot: each call that returned it asks for one
+// Close. Closing a nil snapshot does nothing.
+func (sn *Snapshot) Close() {
+	if sn == nil || sn.users.Add(-1) > 0 {
+		return
+	}
+	for _, p := range sn.packs {
+		sn.store.release(p)
+	}
+}
+
+// Repository returns the repository's row in this state.
+func (sn *Snapshot) Repository() cairn.Repository { return sn.repo }
+
+func (sn *Snapshot) format() git.ObjectFormat { return sn.repo.Format }
+
+// Refs returns all refs by name, those of the ephemeral namespace too. The
+// slice is shared: do not write to it.
+func (sn *Snapshot) Refs() []cairn.Ref { return sn.refs }
+
+// Ref returns the ref of that stored name.
+func (sn *Snapshot) Ref(name git.RefName) (cairn.Ref, bool) {
+	i, ok := slices.BinarySearchFunc(sn.refs, name, compareRefName)
+	if !ok {
+		return cairn.Ref{}, false
+	}
+	return sn.refs[i], true
+}
+
+// RefsBelow returns the refs whose stored name starts with the prefix.
+func (sn *Snapshot) RefsBelow(prefix string) []cairn.Ref {
+	i, _ := slices.BinarySearchFunc(sn.refs, git.RefName(prefix), compareRefName)
+	n := 0
+	for i+n < len(sn.refs) && strings.HasPrefix(string(sn.refs[i+n].Name), prefix) {
+		n++
+	}
+	return sn.refs[i : i+n]
+}
+
+func compareRefName(r cairn.Ref, name git.RefName) int {
+	return strings.Compare(string(r.Name), string(name))
+}
+
+// PackCount is the number of packs in the manifest.
+func (sn *Snapshot) PackCount() int { return len(sn.packs) }
+
+// derive returns the state after a write that this process made: repo is the
+// row after it. It saves the next reader from reading all refs again.
+func (sn *Snapshot) derive(repo cairn.Repository, updates []cairn.RefUpdate, added []Staged, at cairn.Ref) *Snapshot {
+	next := &Snapshot{store: sn.store, repo: repo, refs: applyUpdates(sn.refs, updates, at)}
+	have := make(map[cairn.PackID]bool, len(sn.packs)+len(added))
+	for _, p := range sn.packs {
+		have[p.key.id] = true
+	}
+	for _, a := range added {
+		if !have[a.ID] {
+			have[a.ID] = true
+			next.packs = append(next.packs, sn.store.acquire(repo.Organization, a.Pack))
+		}
+	}
+	for _, p := range sn.packs {
+		next.packs = append(next.packs, sn.store.acquire(repo.Organization, p.info))
+	}
+	for v := range next.reach {
+		next.reach[v] = newReach(View(v))
+	}
+	next.users.Store(1)
+	return next
+}
+
+// applyUpdates returns refs, by name, after the updates; at holds what new
+// refs are stored with.
+func applyUpdates(refs []cairn.Ref, updates []cairn.RefUpdate, at cairn.Ref) []cairn.Ref {
+	out := slices.Clone(refs)
+	for _, u := range updates {
+		i, found := slices.BinarySearchFunc(out, u.Name, compareRefName)
+		switch {
+		case u.New.IsZero() && found:
+			out = slices.Delete(out, i, i+1)
+		case found:
+			out[i].Target = u.New
+		case !u.New.IsZero():
+			out = slices.Insert(out, i, cairn.Ref{Name: u.Name, Target: u.New, CreatedAt: at.CreatedAt, Created: at.Created})
+		}
+	}
+	return out
+}
+
+// snapshotCache keeps the last state of recently used repositories.
+type snapshotCache struct {
+	mu    sync.Mutex
+	limit int
+	items map[cairn.RepositoryKey]*list.Element // of *Snapshot
+	used  list.List                             // most recently used first
+}
+
+// get returns the cached snapshot if it is of that version, for one more user.
+func (c *snapshotCache) get(key cairn.RepositoryKey, version int64) *Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.items[key]
+	if !ok {
+		return nil
+	}
+	sn := e.Value.(*Snapshot)
+	if sn.repo.Version != version || !sn.retain() {
+		return nil
+	}
+	c.used.MoveToFront(e)
+	return sn
+}
+
+// put keeps the snapshot unless a newer state is already kept.
+func (c *snapshotCache) put(sn *Snapshot) {
+	var dropped []*Snapshot
+	c.mu.Lock()
+	if c.items == nil {
+		c.items = map[cairn.RepositoryKey]*list.Element{}
+	}
+	key := sn.repo.RepositoryKey
+	e, ok := c.items[key]
+	switch {
+	case ok && e.Value.(*Snapshot).repo.Version >= sn.repo.Version:
+	case !sn.retain():
+	case ok:
+		dropped = append(dropped, e.Value.(*Snapshot))
+		e.Value = sn
+		c.used.MoveToFront(e)
+	default:
+		c.items[key] = c.used.PushFront(sn)
+	}
+	for c.used.Len() > c.limit {
+		dropped = append(dropped, c.removeLocked(c.used.Back()))
+	}
+	c.mu.Unlock()
+	for _, d := range dropped {
+		d.Close()
+	}
+}
+
+func (c *snapshotCache) removeLocked(e *list.Element) *Snapshot {
+	sn := c.used.Remove(e).(*Snapshot)
+	delete(c.items, sn.repo.RepositoryKey)
+	return sn
+}
+
+func (c *snapshotCache) clear() {
+	c.mu.Lock()
+	var dropped []*Snapshot
+	for c.used.Len() > 0 {
+		dropped = append(dropped, c.removeLocked(c.used.Back()))
+	}
+	c.mu.Unlock()
+	for _, d := range dropped {
+		d.Close()
+	}
+}
+
+func (c *snapshotCache) len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.used.Len()
+}

@@ -1,0 +1,149 @@
+package odb
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+)
+
+// SweepOptions say what is old enough to go. A zero time leaves that kind
+// alone.
+type SweepOptions struct {
+	DeletedBefore time.Time // repositories deleted before this are purged
+	GarbageBefore time.Time // packs that no manifest names since before this are removed
+	OrphansBefore time.Time // items of the Bucket stored before this that no row names are removed
+}
+
+// SweepResult says what a sweep removed.
+type SweepResult struct {
+	Repositories, Packs, Orphans int
+	Bytes                        int64 // of the orphans
+}
+
+const sweepBatch = 256
+
+// Sweep is the janitor: it removes what nothing names any more. Everything it
+// removes was made unreachable by an earlier transaction or never became
+// reachable, so it can run beside any other work and be interrupted anywhere.
+// OrphansBefore must lie before the start of every write under way, on every
+// node: an item is stored before the row that names it.
+func (s *Store) Sweep(ctx context.Context, o SweepOptions) (SweepResult, error) {
+	var r SweepResult
+	err := s.purgeRepositories(ctx, o, &r)
+	if err == nil {
+		err = s.collectGarbage(ctx, o, &r)
+	}
+	if err == nil {
+		err = s.removeOrphans(ctx, o, &r)
+	}
+	return r, err
+}
+
+func (s *Store) purgeRepositories(ctx context.Context, o SweepOptions, r *SweepResult) error {
+	for !o.DeletedBefore.IsZero() {
+		var batch []cairn.Repository
+		err := s.options.Metadata.View(ctx, func(tx cairn.Tx) (err error) {
+			batch, err = tx.Repositories().Deleted(o.DeletedBefore, sweepBatch)
+			return err
+		})
+		if err != nil || len(batch) == 0 {
+			return err
+		}
+		for _, repo := range batch {
+			err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) error {
+				return tx.Repositories().Purge(repo.RepositoryKey, s.options.Now().UTC())
+			})
+			if err != nil {
+				return err
+			}
+			r.Repositories++
+		}
+	}
+	return nil
+}
+
+func (s *Store) collectGarbage(ctx context.Context, o SweepOptions, r *SweepResult) error {
+	for !o.GarbageBefore.IsZero() {
+		var batch []cairn.GarbagePack
+		err := s.options.Metadata.View(ctx, func(tx cairn.Tx) (err error) {
+			batch, err = tx.Packs().Garbage(o.GarbageBefore, sweepBatch)
+			return err
+		})
+		if err != nil || len(batch) == 0 {
+			return err
+		}
+		for _, g := range batch {
+			if err := s.collect(ctx, g, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// collect ends one garbage pack: first its row, then its bytes. A crash
+// between the two leaves an orphan, never a row without bytes.
+func (s *Store) collect(ctx context.Context, g cairn.GarbagePack, r *SweepResult) error {
+	gone := false
+	err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) (err error) {
+		gone, err = tx.Packs().Collect(g.Organization, g.ID)
+		return err
+	})
+	if err != nil || !gone {
+		return err
+	}
+	r.Packs++
+	if g.Key == "" {
+		return nil
+	}
+	return errors.Join(
+		s.options.Bucket.Delete(ctx, g.Key+packSuffix),
+		s.options.Bucket.Delete(ctx, g.Key+indexSuffix))
+}
+
+func (s *Store) removeOrphans(ctx context.Context, o SweepOptions, r *SweepResult) error {
+	after := ""
+	for !o.OrphansBefore.IsZero() {
+		items, err := s.options.Bucket.List(ctx, packsPrefix, after, sweepBatch)
+		if err != nil || len(items) == 0 {
+			return err
+		}
+		after = items[len(items)-1].Key
+		orphans, err := s.orphans(ctx, items, o.OrphansBefore)
+		if err != nil {
+			return err
+		}
+		for _, item := range orphans {
+			if err := s.options.Bucket.Delete(ctx, item.Key); err != nil {
+				return err
+			}
+			r.Orphans++
+			r.Bytes += item.Size
+		}
+	}
+	return nil
+}
+
+func (s *Store) orphans(ctx context.Context, items []cairn.BucketItem, before time.Time) ([]cairn.BucketItem, error) {
+	var orphans []cairn.BucketItem
+	err := s.options.Metadata.View(ctx, func(tx cairn.Tx) error {
+		orphans = orphans[:0]
+		for _, item := range items {
+			org, id, stem, ok := parsePackKey(item.Key)
+			if !ok || !item.StoredAt.Before(before) {
+				continue
+			}
+			p, err := tx.Packs().Get(org, id)
+			switch {
+			case errors.Is(err, cairn.NotFound) || err == nil && p.Key != stem:
+				orphans = append(orphans, item)
+			case err != nil:
+				return err
+			}
+		}
+		return nil
+	})
+	return orphans, err
+}
