@@ -1,0 +1,38 @@
+package service
+
+import "time"
+
+// Limits bound what one request may ask for. A zero field means its default.
+type Limits struct {
+	CommitFiles   int           // paths changed by one commit through the API; default 100,000
+	FileSize      int64         // bytes of one file; default 4 GiB
+	RequestSize   int64         // bytes of all files of one commit; default 16 GiB
+	LineSize      int           // bytes of one NDJSON line; default 6 MiB
+	TokenTTL      time.Duration // from iat to exp of a token, default 10 years (SDKs mint git URLs for a year)
+	PolicyRules   int           // ref rules in one token; default 256
+	RefsPerPush   int           // refs moved by one push; default 10,000
+	DiffFileSize  int64         // bytes of a file that a diff shows; default 500 KB
+	DiffFileLines int           // changed lines of a file that a diff shows; default 2,000
+	WalkEntries   int64         // tree entries that one listing or diff may visit; default 5,000,000
+}
+
+func (l Limits) withDefaults() Limits {
+	set(&l.CommitFiles, 100_000)
+	set(&l.FileSize, 4<<30)
+	set(&l.RequestSize, 16<<30)
+	set(&l.LineSize, 6<<20)
+	set(&l.TokenTTL, 10*365*24*time.Hour)
+	set(&l.PolicyRules, 256)
+	set(&l.RefsPerPush, 10_000)
+	set(&l.DiffFileSize, 500_000)
+	set(&l.DiffFileLines, 2_000)
+	set(&l.WalkEntries, 5_000_000)
+	return l
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

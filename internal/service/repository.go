@@ -1,0 +1,269 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/git"
+	"github.com/cairn-storage/cairn/internal/odb"
+)
+
+// Bounds of listings of repositories.
+const (
+	repositoriesPerPage    = 20
+	maxRepositoriesPerPage = 1000
+)
+
+// defaultBranchName is what HEAD of a new repository names, unless its creator
+// says otherwise.
+const defaultBranchName = "main"
+
+// NewRepository says what to create.
+type NewRepository struct {
+	Name          cairn.RepositoryName
+	DefaultBranch string // short; empty means main
+}
+
+// CreateRepository makes an empty repository; Conflict if the name is taken.
+// The name of a deleted repository is free again.
+func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewRepository) (cairn.Repository, error) {
+	if err := authorizeNew(who, in.Name); err != nil {
+		return cairn.Repository{}, err
+	}
+	if in.DefaultBranch == "" {
+		in.DefaultBranch = defaultBranchName
+	}
+	branch, err := parseDefaultBranch(in.DefaultBranch)
+	if err != nil {
+		return cairn.Repository{}, err
+	}
+	row := newRepository(who.Organization, in.Name)
+	row.DefaultBranch = branch
+	row.Format = git.SHA1
+	row.CreatedAt = s.now().UTC()
+	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
+		return tx.Repositories().Create(row)
+	})
+	if err != nil {
+		return cairn.Repository{}, creationError(err, in.Name)
+	}
+	return row, nil
+}
+
+// NewFork says what to fork and into what.
+type NewFork struct {
+	Name   cairn.RepositoryName
+	Source cairn.RepositoryName
+	// SourceActor is who reads the source: the second credential of the
+	// request, or the same actor again.
+	SourceActor cairn.Actor
+	// Ref, a branch or tag of the source, or SHA, a commit of it, make a fork
+	// with one branch there. SHA wins. With neither the fork has all branches
+	// and tags.
+	Ref, SHA      string
+	DefaultBranch string // short; empty means the source's
+}
+
+// ForkRepository makes a repository that begins where another one of the same
+// organization is now, with no link between the two afterwards. Its cost does
+// not depend on the source's size. It needs repo:write for the new name and
+// git:read for the source.
+func (s *Service) ForkRepository(ctx context.Context, who cairn.Actor, in NewFork) (cairn.Repository, error) {
+	if err := authorizeNew(who, in.Name); err != nil {
+		return cairn.Repository{}, err
+	}
+	if err := authorize(in.SourceActor, in.Source, cairn.GitRead); err != nil {
+		return cairn.Repository{}, err
+	}
+	if in.SourceActor.Organization.ID != who.Organization.ID {
+		return cairn.Repository{}, cairn.Errorf(cairn.Invalid, "a fork stays within one organization; the token for its source is of another")
+	}
+	var branch git.RefName
+	if in.DefaultBranch != "" {
+		var err error
+		if branch, err = parseDefaultBranch(in.DefaultBranch); err != nil {
+			return cairn.Repository{}, err
+		}
+	}
+	source, start, err := s.forkPoint(ctx, who, in)
+	if err != nil {
+		return cairn.Repository{}, err
+	}
+	row := newRepository(who.Organization, in.Name)
+	made, err := s.store.Fork(ctx, source, who.Name, func(from cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
+		row.DefaultBranch = from.DefaultBranch
+		if branch != "" {
+			row.DefaultBranch = branch
+		}
+		if start.IsZero() {
+			return row, copyRefs(refs), nil
+		}
+		return row, []cairn.RefUpdate{{Name: row.DefaultBranch, New: start}}, nil
+	})
+	if err != nil {
+		return cairn.Repository{}, creationError(err, in.Name)
+	}
+	s.changed(made.RepositoryKey)
+	return made, nil
+}
+
+// forkPoint finds the source and the commit at which a fork with one branch
+// starts; zero for a whole fork.
+func (s *Service) forkPoint(ctx context.Context, who cairn.Actor, in NewFork) (cairn.RepositoryKey, git.ObjectID, error) {
+	var start git.ObjectID
+	sn, err := s.store.Snapshot(ctx, who.Organization.ID, in.Source)
+	if errors.Is(err, cairn.NotFound) {
+		return cairn.RepositoryKey{}, start, cairn.Errorf(cairn.NotFound, "source repository %q not found", cairn.Clip(string(in.Source)))
+	} else if err != nil {
+		return cairn.RepositoryKey{}, start, err
+	}
+	defer sn.Close()
+	rev := in.Ref
+	if in.SHA != "" {
+		if rev = strings.ToLower(in.SHA); strings.Trim(rev, "0123456789abcdef") != "" {
+			return cairn.RepositoryKey{}, start, cairn.Errorf(cairn.Invalid, "sha %q is not a commit id", cairn.Clip(in.SHA))
+		}
+	}
+	if rev != "" {
+		if start, err = sn.Resolve(ctx, odb.NormalView, rev, odb.ResolveOptions{}); err != nil {
+			return cairn.RepositoryKey{}, start, err
+		}
+	}
+	return sn.Repository().RepositoryKey, start, nil
+}
+
+// copyRefs is what a whole fork begins with: branches and tags. Notes and what
+// is ephemeral stay behind.
+func copyRefs(refs []cairn.Ref) []cairn.RefUpdate {
+	var updates []cairn.RefUpdate
+	for _, ref := range refs {
+		if ref.Name.IsBranch() || ref.Name.IsTag() {
+			updates = append(updates, cairn.RefUpdate{Name: ref.Name, New: ref.Target})
+		}
+	}
+	return updates
+}
+
+// Repository returns a repository's row to whoever has any right to it.
+func (s *Service) Repository(ctx context.Context, who cairn.Actor, name cairn.RepositoryName) (cairn.Repository, error) {
+	err := authorize(who, name, cairn.GitRead)
+	if err != nil && authorize(who, name, cairn.RepoWrite) != nil {
+		return cairn.Repository{}, err
+	}
+	var found cairn.Repository
+	err = s.metadata.View(ctx, func(tx cairn.Tx) (err error) {
+		found, err = findRepository(tx, who.Organization.ID, name)
+		return err
+	})
+	return found, err
+}
+
+// RepositoryPage is a part of the list of an organization's repositories.
+type RepositoryPage struct {
+	Repositories []cairn.Repository
+	Next         string // the cursor of the next page; empty at the end
+}
+
+// ListRepositories returns the organization's repositories by name, those
+// whose name contains the text if there is one, whatever the case.
+func (s *Service) ListRepositories(ctx context.Context, who cairn.Actor, text, cursor string, limit int) (RepositoryPage, error) {
+	if err := authorize(who, "", cairn.OrgRead); err != nil {
+		return RepositoryPage{}, err
+	}
+	text = strings.TrimSpace(text)
+	if len(text) > cairn.MaxRepositoryName {
+		return RepositoryPage{}, cairn.Errorf(cairn.Invalid, "the text to look for is longer than %d bytes", cairn.MaxRepositoryName)
+	}
+	listing := query{"repositories", string(who.Organization.ID), text}
+	position, err := listing.position(cursor, 1)
+	if err != nil {
+		return RepositoryPage{}, err
+	}
+	var after cairn.RepositoryName
+	if position != nil {
+		after = cairn.RepositoryName(position[0])
+	}
+	limit = clampLimit(limit, repositoriesPerPage, maxRepositoriesPerPage)
+	var page RepositoryPage
+	err = s.metadata.View(ctx, func(tx cairn.Tx) error {
+		page.Repositories, err = tx.Repositories().List(who.Organization.ID, text, after, limit+1)
+		return err
+	})
+	if err != nil {
+		return RepositoryPage{}, fmt.Errorf("list repositories: %w", err)
+	}
+	if len(page.Repositories) > limit {
+		page.Repositories = page.Repositories[:limit]
+		page.Next = listing.cursor(string(page.Repositories[limit-1].Name))
+	}
+	return page, nil
+}
+
+// DeleteRepository takes a repository away at once and frees its name; what it
+// held is removed later. A second time it answers NotFound, as for a
+// repository that never was: the store does not look for dead names.
+func (s *Service) DeleteRepository(ctx context.Context, who cairn.Actor, name cairn.RepositoryName) (cairn.Repository, error) {
+	if err := authorize(who, name, cairn.RepoWrite); err != nil {
+		return cairn.Repository{}, err
+	}
+	var found cairn.Repository
+	err := s.metadata.Update(ctx, func(tx cairn.Tx) (err error) {
+		if found, err = findRepository(tx, who.Organization.ID, name); err != nil {
+			return err
+		}
+		found.DeletedAt = s.now().UTC()
+		return tx.Repositories().Delete(found.RepositoryKey, found.DeletedAt)
+	})
+	if err != nil {
+		return cairn.Repository{}, err
+	}
+	return found, nil
+}
+
+// authorizeNew is authorize for a name that is to be taken, which must be a
+// proper one.
+func authorizeNew(who cairn.Actor, name cairn.RepositoryName) error {
+	if name == "" {
+		return cairn.Errorf(cairn.Denied, "the token names no repository")
+	}
+	if err := authorize(who, name, cairn.RepoWrite); err != nil {
+		return err
+	}
+	_, err := cairn.ParseRepositoryName(string(name))
+	return err
+}
+
+func newRepository(org cairn.Organization, name cairn.RepositoryName) cairn.Repository {
+	return cairn.Repository{
+		RepositoryKey: cairn.RepositoryKey{Organization: org.ID, Repository: cairn.RepositoryID(cairn.NewID())},
+		Name:          name,
+	}
+}
+
+// parseDefaultBranch takes a short name, or the full one as git symbolic-ref
+// prints it.
+func parseDefaultBranch(name string) (git.RefName, error) {
+	branch, err := git.BranchRef(strings.TrimPrefix(name, git.BranchPrefix))
+	if err != nil {
+		return "", cairn.Errorf(cairn.Invalid, "default branch: %w", err)
+	}
+	return branch, nil
+}
+
+func findRepository(tx cairn.Tx, org cairn.OrganizationID, name cairn.RepositoryName) (cairn.Repository, error) {
+	found, err := tx.Repositories().Find(org, name)
+	if errors.Is(err, cairn.NotFound) {
+		return cairn.Repository{}, cairn.Errorf(cairn.NotFound, "repository %q not found", cairn.Clip(string(name)))
+	}
+	return found, err
+}
+
+func creationError(err error, name cairn.RepositoryName) error {
+	if errors.Is(err, cairn.Conflict) {
+		return cairn.Errorf(cairn.Conflict, "repository %q already exists", name)
+	}
+	return fmt.Errorf("create repository %s: %w", name, err)
+}

@@ -1,0 +1,74 @@
+// Package service carries out every operation of the product. Each method
+// checks the actor's rights, does the work and returns a *cairn.Error, whose
+// text is for the caller, or a wrapped cause, which is for the log. Faces
+// translate to and from it and decide nothing; it knows neither HTTP nor
+// drivers.
+package service
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/odb"
+)
+
+// Service is the product. It is safe for concurrent use.
+type Service struct {
+	store    *odb.Store
+	metadata cairn.Metadata
+	limits   Limits
+	logger   *slog.Logger
+	now      func() time.Time
+	changed  func(cairn.RepositoryKey)
+	keys     keyCache
+	tips     keyedMutex
+}
+
+// Options are what a Service is made of.
+type Options struct {
+	Store  *odb.Store
+	Logger *slog.Logger
+	Limits Limits
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Changed is told of every repository that was written, so that
+	// background work can follow. It must not block; nil is fine.
+	Changed func(cairn.RepositoryKey)
+}
+
+// New returns a Service over the store.
+func New(o Options) *Service {
+	s := &Service{
+		store:    o.Store,
+		metadata: o.Store.Metadata(),
+		limits:   o.Limits.withDefaults(),
+		logger:   o.Logger,
+		now:      o.Now,
+		changed:  o.Changed,
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.changed == nil {
+		s.changed = func(cairn.RepositoryKey) {}
+	}
+	return s
+}
+
+// authorize is the one place where rights are checked. It answers Denied when
+// the actor lacks the scope or when its credential is bound to another
+// repository: both are facts about the caller's own credential, so they tell
+// nothing of what exists. An empty repo asks for a right over the organization.
+func authorize(who cairn.Actor, repo cairn.RepositoryName, scope cairn.Scope) error {
+	if who.Organization.ID == "" {
+		return cairn.Errorf(cairn.Unauthenticated, "a credential is required")
+	}
+	if !who.Has(scope) {
+		return cairn.Errorf(cairn.Denied, "the token lacks the %s scope", scope)
+	}
+	if repo != "" && !who.Admin && who.Repository != repo {
+		return cairn.Errorf(cairn.Denied, "the token is not for repository %q", cairn.Clip(string(repo)))
+	}
+	return nil
+}
