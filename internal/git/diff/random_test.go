@@ -1,0 +1,153 @@
+package diff_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cairn-storage/cairn/internal/git"
+	"github.com/cairn-storage/cairn/internal/git/diff"
+)
+
+// randomTest says how much to make up: CAIRN_TEST_SEED makes up something
+// else, and CAIRN_TEST_SCALE more of it.
+func randomTest(t *testing.T) (g generator, scale int) {
+	t.Helper()
+	number := func(name string) int {
+		n, err := strconv.Atoi(os.Getenv(name))
+		if err != nil {
+			return 1
+		}
+		return n
+	}
+	seed := number("CAIRN_TEST_SEED")
+	t.Logf("seed %d", seed)
+	return newGenerator(uint64(seed)), number("CAIRN_TEST_SCALE")
+}
+
+func TestRandomTexts(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name           string
+		count, longest int
+	}{
+		{"short", 400, 12},
+		{"middling", 250, 120},
+		{"long", 20, 2500},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			g, scale := randomTest(t)
+			var trees []fileTree
+			for range c.count * scale {
+				a, b := g.textPair(c.longest)
+				trees = append(trees, fileTree{"f": {git.ModeFile, a}}, fileTree{"f": {git.ModeFile, b}})
+			}
+			compareVariants(t, trees)
+		})
+	}
+}
+
+// TestRandomUnrelatedTexts makes the search for a shortest edit give up.
+func TestRandomUnrelatedTexts(t *testing.T) {
+	t.Parallel()
+	g, scale := randomTest(t)
+	var trees []fileTree
+	for range 6 * scale {
+		different := 2 + g.IntN(400)
+		for range 2 {
+			var b strings.Builder
+			for range 500 + g.IntN(4000) {
+				if g.chance(1) { // a run that both texts may have
+					from := g.IntN(different)
+					for i := range 10 + g.IntN(40) {
+						fmt.Fprintf(&b, "line %d\n", (from+i)%different)
+					}
+				}
+				fmt.Fprintf(&b, "line %d\n", g.IntN(different))
+			}
+			trees = append(trees, fileTree{"f": {git.ModeFile, b.String()}})
+		}
+	}
+	compareVariants(t, trees)
+}
+
+func TestRandomTrees(t *testing.T) {
+	t.Parallel()
+	g, scale := randomTest(t)
+	var trees []fileTree
+	for range 300 * scale {
+		a, b := g.treePair()
+		trees = append(trees, a, b)
+	}
+	compareVariants(t, trees)
+}
+
+func compareVariants(t *testing.T, trees []fileTree) {
+	t.Helper()
+	r := newRepository(t)
+	pairs := importTrees(t, r, trees)
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) { compareAll(t, r.dir, pairs, v) })
+	}
+}
+
+// TestBinaryPatches applies patches with git and expects the other tree.
+func TestBinaryPatches(t *testing.T) {
+	t.Parallel()
+	g, scale := randomTest(t)
+	var trees []fileTree
+	for range 40 * scale {
+		for range 2 {
+			tree := fileTree{}
+			for i := range 5 {
+				f := g.file()
+				if f.mode.IsFile() && g.chance(50) {
+					f.content += "\x00"
+				}
+				tree[fmt.Sprintf("file %d", (i+g.IntN(2))%5)] = f
+			}
+			trees = append(trees, tree)
+		}
+	}
+	r := newRepository(t)
+	for _, p := range importTrees(t, r, trees) {
+		for _, p := range []treePair{p, {git.ObjectID{}, p.a}, {p.a, git.ObjectID{}}} {
+			applyPatch(t, r, p)
+		}
+	}
+}
+
+func applyPatch(t *testing.T, r *repository, p treePair) {
+	t.Helper()
+	changes, err := diff.Trees(t.Context(), git.SHA1, r, p.a, p.b, diff.TreeOptions{Renames: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var patch bytes.Buffer
+	for _, c := range changes {
+		f, err := diff.File(t.Context(), r, c, diff.Options{Binary: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		patch.Write(f.Text)
+	}
+	from, want := p.a, p.b
+	if from.IsZero() {
+		from = git.SHA1.EmptyTree()
+	}
+	if want.IsZero() {
+		want = git.SHA1.EmptyTree()
+	}
+	runGit(t, r.dir, nil, "read-tree", from.String())
+	if patch.Len() > 0 {
+		runGit(t, r.dir, patch.Bytes(), "apply", "--cached", "--whitespace=nowarn")
+	}
+	got := strings.TrimSpace(string(runGit(t, r.dir, nil, "write-tree", "--missing-ok")))
+	if got != want.String() {
+		t.Errorf("patch from %s to %s gives %s:\n%s", p.a, p.b, got, patch.Bytes())
+	}
+}
