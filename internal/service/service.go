@@ -23,6 +23,7 @@ type Service struct {
 	changed  func(cairn.RepositoryKey)
 	keys     keyCache
 	tips     keyedMutex
+	changes  changeCache
 }
 
 // Options are what a Service is made of.

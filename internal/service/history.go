@@ -1,0 +1,169 @@
+package service
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"github.com/cairn-storage/cairn/internal/git"
+	"github.com/cairn-storage/cairn/internal/git/graph"
+	"github.com/cairn-storage/cairn/internal/odb"
+)
+
+// pathHistory is the history of one path as git log shows it by default: a
+// commit that has the same at the path as one of its parents is passed over to
+// that parent alone. It is a graph.Commits over the simplified history.
+type pathHistory struct {
+	sn      *odb.Snapshot
+	format  git.ObjectFormat
+	names   []string // the path's components
+	trails  map[git.ObjectID]trail
+	changed map[git.ObjectID]bool // commits that changed the path
+}
+
+// trail is what a commit has along the path: an entry for each component as
+// far as the path exists.
+type trail []git.TreeEntry
+
+func newPathHistory(sn *odb.Snapshot, path string) *pathHistory {
+	return &pathHistory{
+		sn:      sn,
+		format:  sn.Repository().Format,
+		names:   strings.Split(path, "/"),
+		trails:  map[git.ObjectID]trail{},
+		changed: map[git.ObjectID]bool{},
+	}
+}
+
+// Commit returns a commit with the parents that matter for the path, and
+// notes whether the commit itself does.
+func (h *pathHistory) Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error) {
+	links, err := h.sn.Commit(ctx, id)
+	if err != nil {
+		return links, err
+	}
+	own, known := h.trails[id]
+	delete(h.trails, id)
+	if !known {
+		if own, err = h.follow(ctx, links.Tree, nil); err != nil {
+			return links, err
+		}
+	}
+	for i, p := range links.Parents {
+		parent, err := h.sn.Commit(ctx, p)
+		if err != nil {
+			return links, err
+		}
+		other := own
+		if parent.Tree != links.Tree {
+			if other, err = h.follow(ctx, parent.Tree, own); err != nil {
+				return links, err
+			}
+		}
+		h.trails[p] = other
+		if h.same(own, other) {
+			links.Parents = links.Parents[i : i+1 : i+1]
+			return links, nil
+		}
+	}
+	if len(links.Parents) > 0 || len(own) == len(h.names) {
+		h.changed[id] = true
+	}
+	return links, nil
+}
+
+// same tells whether two commits have the same thing, or nothing, at the path.
+func (h *pathHistory) same(a, b trail) bool {
+	n := len(h.names)
+	if len(a) < n || len(b) < n {
+		return len(a) < n && len(b) < n
+	}
+	return a[n-1].ID == b[n-1].ID && a[n-1].Mode == b[n-1].Mode
+}
+
+// follow reads the trail below a tree. Where it meets what a known trail has
+// in the same place, the rest is the same and not read.
+func (h *pathHistory) follow(ctx context.Context, tree git.ObjectID, known trail) (trail, error) {
+	t := make(trail, 0, len(h.names))
+	for i, name := range h.names {
+		data, err := h.sn.Tree(ctx, tree)
+		if err != nil {
+			return nil, err
+		}
+		e, ok, err := git.FindTreeEntry(h.format, data, name)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return t, nil
+		}
+		if i < len(known) && known[i].ID == e.ID && known[i].Mode == e.Mode {
+			return append(append(t, e), known[i+1:]...), nil
+		}
+		t = append(t, e)
+		if !e.Mode.IsTree() {
+			return t, nil
+		}
+		tree = e.ID
+	}
+	return t, nil
+}
+
+// lastChange is the newest commit, from the given one back, that changed a
+// path which exists there.
+func (s *Service) lastChange(ctx context.Context, sn *odb.Snapshot, from git.ObjectID, path string) (git.ObjectID, error) {
+	key := changeKey{from, path}
+	if id, ok := s.changes.get(key); ok {
+		return id, nil
+	}
+	h := newPathHistory(sn, path)
+	for w := graph.NewWalk(h, []git.ObjectID{from}, nil); ; {
+		id, _, more, err := w.Next(ctx)
+		if err != nil {
+			return git.ObjectID{}, err
+		}
+		if !more {
+			return from, nil // the path does not exist in from
+		}
+		if h.changed[id] {
+			s.changes.put(key, id)
+			return id, nil
+		}
+	}
+}
+
+// changeCache remembers which commit changed a path last. A commit's history
+// never changes, so what it holds is never stale; who asks has been shown to
+// see the commit.
+type changeCache struct {
+	mu    sync.Mutex
+	known boundedMap[changeKey, git.ObjectID]
+}
+
+type changeKey struct {
+	from git.ObjectID
+	path string
+}
+
+// maxChangePath keeps long paths out of the cache, so that its size is bounded
+// in bytes too: about 20 MB.
+const (
+	maxChangePath   = 512
+	changeCacheSize = 16 << 10
+)
+
+func (c *changeCache) get(key changeKey) (git.ObjectID, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known.get(key)
+}
+
+func (c *changeCache) put(key changeKey, id git.ObjectID) {
+	if len(key.path) > maxChangePath {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known.size = changeCacheSize
+	c.known.put(key, id)
+}

@@ -1,0 +1,274 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/git"
+	"github.com/cairn-storage/cairn/internal/git/graph"
+	"github.com/cairn-storage/cairn/internal/odb"
+)
+
+// deniedByPolicy is in the text of every refusal by a ref policy: clients of
+// the protocol look for it in what a push prints.
+const deniedByPolicy = "denied by policy"
+
+// history is what a policy asks about the two ends of a ref update. A
+// snapshot answers for what is stored, overlay for what is about to be.
+type history interface {
+	Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error)
+	PeelToCommit(ctx context.Context, id git.ObjectID) (git.ObjectID, error)
+}
+
+// refWrite is one change of a repository's refs with the packs that it needs.
+type refWrite struct {
+	Packs   []odb.Staged
+	Updates []cairn.RefUpdate // stored names
+	// History knows the new commits as well as the stored ones; nil means
+	// that there are no new ones.
+	History history
+	// Check runs in the transaction after the checks that every write has.
+	Check func(cairn.Tx, cairn.Repository) error
+}
+
+// apply is the one way in which this package moves refs: API calls and pushes
+// alike. It asks the policy about each update as it is (ephemeral refs under
+// the name that clients see), then writes. A verdict is about one pair of old
+// and new value, and the transaction moves a ref only from that very old
+// value: nothing can come between the check and the use.
+func (s *Service) apply(ctx context.Context, who cairn.Actor, sn *odb.Snapshot, w refWrite) (cairn.Repository, error) {
+	h := w.History
+	if h == nil {
+		h = sn
+	}
+	for _, u := range w.Updates {
+		if err := checkRefUpdate(ctx, who, sn, h, u); err != nil {
+			return cairn.Repository{}, err
+		}
+	}
+	r, err := s.store.Apply(ctx, sn.Repository().RepositoryKey, odb.Update{
+		Packs: w.Packs,
+		Refs:  w.Updates,
+		Actor: who.Name,
+		Check: func(tx cairn.Tx, r cairn.Repository) error {
+			if err := checkRefNames(tx, r, w.Updates); err != nil {
+				return err
+			}
+			if w.Check != nil {
+				return w.Check(tx, r)
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return cairn.Repository{}, err
+	}
+	s.changed(r.RepositoryKey)
+	return r, nil
+}
+
+// isRefused tells whether a failed write surely did not happen, so that its
+// packs are of no use. Other errors leave that open.
+func isRefused(err error) bool {
+	switch cairn.KindOf(err) {
+	case cairn.Invalid, cairn.Denied, cairn.NotFound, cairn.Conflict, cairn.Stale:
+		return true
+	}
+	return errors.Is(err, cairn.Conflict)
+}
+
+// checkRefUpdate answers Denied if the actor's ref policy forbids the update.
+// Refs of the ephemeral namespace match under the name that clients see there.
+func checkRefUpdate(ctx context.Context, who cairn.Actor, sn *odb.Snapshot, h history, u cairn.RefUpdate) error {
+	policy := policyFor(who, sn.Repository())
+	if len(policy) == 0 {
+		return nil
+	}
+	name, _ := odb.VisibleName(u.Name)
+	if policy.Forbids(cairn.NoPush, name) {
+		return cairn.Errorf(cairn.Denied, "push to %s %s", name, deniedByPolicy)
+	}
+	if policy.Forbids(cairn.NoForcePush, name) && !u.Old.IsZero() {
+		if u.New.IsZero() {
+			// Else a forced update would only need two steps.
+			return cairn.Errorf(cairn.Denied, "deletion of %s %s: the policy forbids force pushes", name, deniedByPolicy)
+		}
+		forward, err := isFastForward(ctx, h, u.Old, u.New)
+		if err != nil {
+			return err
+		}
+		if !forward {
+			return cairn.Errorf(cairn.Denied, "force push to %s %s", name, deniedByPolicy)
+		}
+	}
+	if policy.Forbids(cairn.VerifySig, name) && !u.New.IsZero() {
+		verified, err := isVerified(ctx, policy, sn, h, u)
+		if err != nil {
+			return err
+		}
+		if !verified {
+			return cairn.Errorf(cairn.Denied, "update of %s %s: commit %s has no signature by a registered key, and this server has none registered",
+				name, deniedByPolicy, u.New)
+		}
+	}
+	return nil
+}
+
+// checkNoPush is the part of checkRefUpdate that needs no commit yet, so that
+// a request can be refused before its body is read.
+func checkNoPush(who cairn.Actor, r cairn.Repository, stored git.RefName) error {
+	if name, _ := odb.VisibleName(stored); policyFor(who, r).Forbids(cairn.NoPush, name) {
+		return cairn.Errorf(cairn.Denied, "push to %s %s", name, deniedByPolicy)
+	}
+	return nil
+}
+
+// policyFor is the actor's policy with HEAD meaning the default branch, as
+// everywhere else in Git.
+func policyFor(who cairn.Actor, r cairn.Repository) cairn.RefPolicy {
+	i := slices.IndexFunc(who.Policy, func(rule cairn.RefRule) bool { return rule.Pattern == string(git.HEAD) })
+	if i < 0 {
+		return who.Policy
+	}
+	policy := slices.Clone(who.Policy)
+	for ; i < len(policy); i++ {
+		if policy[i].Pattern == string(git.HEAD) {
+			policy[i].Pattern = string(r.DefaultBranch)
+		}
+	}
+	return policy
+}
+
+// isFastForward tells whether the new value has the old one in its history.
+// What is no commit has no history, so it never does.
+func isFastForward(ctx context.Context, h history, old, new git.ObjectID) (bool, error) {
+	from, err := h.PeelToCommit(ctx, old)
+	if err != nil {
+		return false, noHistory(err)
+	}
+	to, err := h.PeelToCommit(ctx, new)
+	if err != nil {
+		return false, noHistory(err)
+	}
+	return graph.IsAncestor(ctx, h, from, to)
+}
+
+// noHistory drops the error that says that an object leads to no commit.
+func noHistory(err error) error {
+	if errors.Is(err, cairn.NotFound) || errors.Is(err, cairn.Invalid) || errors.Is(err, odb.ErrNoObject) {
+		return nil
+	}
+	return err
+}
+
+// isVerified tells whether the update brings no commit that needs a
+// signature. Signing keys cannot be registered, so no signature is known and
+// every commit that is new to the verified refs fails: the rule fails closed.
+// New means not in the history of a ref that the same policy verifies; what
+// came in through an unverified ref is as new as what is in the pack.
+func isVerified(ctx context.Context, policy cairn.RefPolicy, sn *odb.Snapshot, h history, u cairn.RefUpdate) (bool, error) {
+	to, err := h.PeelToCommit(ctx, u.New)
+	if err != nil {
+		return false, noHistory(err)
+	}
+	for _, ref := range sn.Refs() {
+		if name, _ := odb.VisibleName(ref.Name); !policy.Forbids(cairn.VerifySig, name) {
+			continue
+		}
+		tip, err := h.PeelToCommit(ctx, ref.Target)
+		if err != nil {
+			if err := noHistory(err); err != nil {
+				return false, err
+			}
+			continue
+		}
+		known, err := graph.IsAncestor(ctx, h, to, tip)
+		if known || err != nil {
+			return known, err
+		}
+	}
+	return false, nil
+}
+
+// checkRefNames holds the rules about the set of refs as it is in the
+// transaction: the default branch is not deleted, and no ref is a folder of
+// another, which most clients could not clone.
+func checkRefNames(tx cairn.Tx, r cairn.Repository, updates []cairn.RefUpdate) error {
+	created := make(map[git.RefName]bool, len(updates)) // false: deleted
+	for _, u := range updates {
+		if u.New.IsZero() && u.Name == r.DefaultBranch {
+			return cairn.Errorf(cairn.Conflict, "branch %q is the default branch and cannot be deleted", cairn.Clip(u.Name.Short()))
+		}
+		created[u.Name] = !u.New.IsZero()
+	}
+	for _, u := range updates {
+		if u.Old.IsZero() && !u.New.IsZero() {
+			if err := checkNoFolder(tx, r.RepositoryKey, u.Name, created); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkNoFolder refuses a new ref that has a ref for a folder, or is one.
+// What the same write makes of other refs counts.
+func checkNoFolder(tx cairn.Tx, key cairn.RepositoryKey, name git.RefName, created map[git.RefName]bool) error {
+	for i := strings.LastIndexByte(string(name), '/'); i > 0; i = strings.LastIndexByte(string(name[:i]), '/') {
+		parent := name[:i]
+		there, touched := created[parent]
+		if touched && there {
+			return folderClash(name, parent)
+		}
+		if touched || strings.Count(string(parent), "/") < 2 {
+			continue
+		}
+		switch _, err := tx.Refs().Get(key, parent); {
+		case err == nil:
+			return folderClash(name, parent)
+		case !errors.Is(err, cairn.NotFound):
+			return err
+		}
+	}
+	below, err := tx.Refs().List(key, string(name)+"/")
+	if err != nil {
+		return err
+	}
+	for _, ref := range below {
+		if there, touched := created[ref.Name]; there || !touched {
+			return folderClash(name, ref.Name)
+		}
+	}
+	return nil
+}
+
+func folderClash(name, other git.RefName) error {
+	visible, _ := odb.VisibleName(name)
+	existing, _ := odb.VisibleName(other)
+	return cairn.Errorf(cairn.Conflict, "%q cannot be created beside %q: one name is a folder of the other",
+		cairn.Clip(visible.Short()), cairn.Clip(existing.Short()))
+}
+
+// overlay is a snapshot with the one commit that is about to be stored.
+type overlay struct {
+	*odb.Snapshot
+	id    git.ObjectID
+	links git.CommitLinks
+}
+
+func (o overlay) Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error) {
+	if id == o.id {
+		return o.links, nil
+	}
+	return o.Snapshot.Commit(ctx, id)
+}
+
+func (o overlay) PeelToCommit(ctx context.Context, id git.ObjectID) (git.ObjectID, error) {
+	if id == o.id {
+		return id, nil
+	}
+	return o.Snapshot.PeelToCommit(ctx, id)
+}
