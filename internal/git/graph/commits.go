@@ -7,8 +7,8 @@ import (
 )
 
 // Commits is where a walk reads commits from. An implementation caches what it
-// parses; a walk asks for each commit once. An error ends the walk and is
-// returned as it is.
+// parses; a walk asks for each commit once and does not change the links, nor
+// may its caller. An error ends the walk and is returned as it is.
 type Commits interface {
 	Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error)
 }
@@ -50,7 +50,7 @@ type node struct {
 	loaded  bool
 	queued  int32 // entries in the queue
 	date    int64
-	tree    git.ObjectID
+	links   git.CommitLinks
 	parents []*node
 }
 
@@ -60,8 +60,11 @@ type flags uint8
 type nodes struct {
 	src   Commits
 	byID  map[git.ObjectID]*node
-	slab  []node
 	loads int
+
+	// What is not used yet of larger allocations.
+	free     []node
+	pointers []*node
 }
 
 func newNodes(src Commits) nodes {
@@ -73,11 +76,11 @@ func (s *nodes) at(id git.ObjectID) *node {
 	if n, ok := s.byID[id]; ok {
 		return n
 	}
-	if len(s.slab) == 0 {
-		s.slab = make([]node, min(max(8, len(s.byID)), 512))
+	if len(s.free) == 0 {
+		s.free = make([]node, min(max(8, len(s.byID)), 256))
 	}
-	n := &s.slab[0]
-	s.slab = s.slab[1:]
+	n := &s.free[0]
+	s.free = s.free[1:]
 	n.id = id
 	s.byID[id] = n
 	return n
@@ -88,39 +91,34 @@ func (s *nodes) load(ctx context.Context, n *node) error {
 	if n.loaded {
 		return nil
 	}
-	if s.loads++; s.loads%64 == 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	if s.loads%64 == 0 && ctx.Err() != nil {
+		return ctx.Err()
 	}
+	s.loads++
 	links, err := s.src.Commit(ctx, n.id)
 	if err != nil {
 		return err
 	}
-	n.date, n.tree = links.Date, links.Tree
-	if len(links.Parents) > 0 {
-		n.parents = make([]*node, len(links.Parents))
-		for i, p := range links.Parents {
-			n.parents[i] = s.at(p)
-		}
+	n.links, n.date, n.loaded = links, links.Date, true
+	n.parents = s.list(len(links.Parents))
+	for i, p := range links.Parents {
+		n.parents[i] = s.at(p)
 	}
-	n.loaded = true
 	return nil
+}
+
+// list returns room for n nodes.
+func (s *nodes) list(n int) []*node {
+	if len(s.pointers) < n {
+		s.pointers = make([]*node, max(n, min(max(8, len(s.byID)), 512)))
+	}
+	l := s.pointers[:n:n]
+	s.pointers = s.pointers[n:]
+	return l
 }
 
 // open returns the loaded node of a commit.
 func (s *nodes) open(ctx context.Context, id git.ObjectID) (*node, error) {
 	n := s.at(id)
 	return n, s.load(ctx, n)
-}
-
-func (n *node) links() git.CommitLinks {
-	l := git.CommitLinks{Tree: n.tree, Date: n.date}
-	if len(n.parents) > 0 {
-		l.Parents = make([]git.ObjectID, len(n.parents))
-		for i, p := range n.parents {
-			l.Parents[i] = p.id
-		}
-	}
-	return l
 }

@@ -42,7 +42,10 @@ type Boundary struct {
 // lists the commits whose parents the client lacks. All of them must exist in
 // src. It follows stock git (upload-pack.c, shallow.c) in what it calls a
 // boundary: commits at the last depth even if they have no parents, commits of
-// which any parent is left out by date or refs.
+// which any parent is left out by date or refs. Of the latter, stock git also
+// names some that only other boundary commits lead to. The client never gets
+// those, and its next fetch --unshallow fails for want of them, so they are
+// not named here.
 func Shallow(ctx context.Context, src Commits, wants, client []git.ObjectID, cut Cut) (Boundary, error) {
 	var edge, whole []git.ObjectID
 	var err error
@@ -56,7 +59,7 @@ func Shallow(ctx context.Context, src Commits, wants, client []git.ObjectID, cut
 	case cut.Depth > 0:
 		edge, whole, err = cutByDepth(ctx, src, wants, cut.Depth)
 	default:
-		edge, whole, err = cutByWalk(ctx, src, wants, cut)
+		edge, whole, err = cutByWalk(ctx, src, wants, client, cut)
 	}
 	if err != nil {
 		return Boundary{}, err
@@ -127,10 +130,10 @@ func cutByDepth(ctx context.Context, src Commits, tips []git.ObjectID, depth int
 
 // cutByWalk selects commits by date and refs. Those with a parent that is not
 // selected are the edge.
-func cutByWalk(ctx context.Context, src Commits, wants []git.ObjectID, cut Cut) (edge, whole []git.ObjectID, err error) {
+func cutByWalk(ctx context.Context, src Commits, wants, client []git.ObjectID, cut Cut) (edge, whole []git.ObjectID, err error) {
 	w := NewWalk(src, wants, cut.Not)
 	w.since = cut.Since
-	selected := map[git.ObjectID][]git.ObjectID{}
+	s := selection{}
 	for {
 		id, links, ok, err := w.Next(ctx)
 		if err != nil {
@@ -139,28 +142,67 @@ func cutByWalk(ctx context.Context, src Commits, wants []git.ObjectID, cut Cut) 
 		if !ok {
 			break
 		}
-		selected[id] = links.Parents
-		whole = append(whole, id)
+		s[id] = links.Parents
 	}
-	if len(whole) == 0 {
+	if len(s) == 0 {
 		return nil, nil, ErrNothingSelected
 	}
-	inside := whole[:0]
-	for _, id := range whole {
-		if allIn(selected, selected[id]) {
-			inside = append(inside, id)
-		} else {
-			edge = append(edge, id)
-		}
-	}
-	return edge, inside, nil
+	return s.sent(ctx, src, wants, client)
 }
 
-func allIn(set map[git.ObjectID][]git.ObjectID, ids []git.ObjectID) bool {
-	for _, id := range ids {
-		if _, ok := set[id]; !ok {
-			return false
+// selection holds the parents of selected commits.
+type selection map[git.ObjectID][]git.ObjectID
+
+func (s selection) has(id git.ObjectID) bool {
+	_, ok := s[id]
+	return ok
+}
+
+// isWhole tells whether a commit is selected, and its parents are too.
+func (s selection) isWhole(id git.ObjectID) bool {
+	parents, ok := s[id]
+	for _, p := range parents {
+		ok = ok && s.has(p)
+	}
+	return ok
+}
+
+// sent follows what is sent, from the wants and from where the client's
+// history goes on, and returns the selected commits that it meets. A want that
+// is not selected is sent with its history, as by git.
+func (s selection) sent(ctx context.Context, src Commits, wants, client []git.ObjectID) (edge, whole []git.ObjectID, err error) {
+	next := append([]git.ObjectID(nil), wants...)
+	for _, id := range client {
+		if s.isWhole(id) {
+			next = append(next, id)
 		}
 	}
-	return true
+	roots := makeSet(client)
+	met := make(map[git.ObjectID]struct{}, len(s))
+	for len(next) > 0 {
+		id := next[len(next)-1]
+		next = next[:len(next)-1]
+		if _, again := met[id]; again {
+			continue
+		}
+		met[id] = struct{}{}
+		if len(met)%64 == 0 && ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		_, isRoot := roots[id]
+		switch {
+		case s.isWhole(id):
+			whole = append(whole, id)
+			next = append(next, s[id]...)
+		case s.has(id):
+			edge = append(edge, id)
+		case !isRoot:
+			links, err := src.Commit(ctx, id)
+			if err != nil {
+				return nil, nil, err
+			}
+			next = append(next, links.Parents...)
+		}
+	}
+	return edge, whole, nil
 }

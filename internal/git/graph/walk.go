@@ -65,9 +65,9 @@ func (w *Walk) Next(ctx context.Context) (git.ObjectID, git.CommitLinks, bool, e
 	if n == nil || err != nil {
 		return git.ObjectID{}, git.CommitLinks{}, false, err
 	}
-	links := n.links()
+	links := n.links
 	if !w.isAhead {
-		n.parents = nil // in the queue or dealt with
+		n.links, n.parents = git.CommitLinks{}, nil // in the queue or dealt with
 	}
 	return n.id, links, true, nil
 }
