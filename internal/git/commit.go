@@ -36,7 +36,8 @@ func (c *Commit) Signature() string {
 // ParseCommit reads a commit. The tree and the parents must be well formed;
 // signatures and further headers are read leniently, as history demands.
 func ParseCommit(f ObjectFormat, data []byte) (*Commit, error) {
-	c := &Commit{}
+	nobody := ParseSignature(nil)
+	c := &Commit{Author: nobody, Committer: nobody}
 	s := commitScanner{format: f, rest: data}
 	var err error
 	if c.Tree, err = s.id("tree"); err != nil {

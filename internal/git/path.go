@@ -36,6 +36,25 @@ func CheckPath(path string) error {
 	return nil
 }
 
+// CheckPathMode is CheckPath for an entry of that mode: a mode that no Git
+// writes is refused, and a symbolic link in the place of .gitmodules, which git
+// would follow (verify_path in read-cache.c).
+func CheckPathMode(path string, m FileMode) error {
+	if err := CheckPath(path); err != nil {
+		return err
+	}
+	switch m {
+	case ModeFile, ModeExecutable, ModeTree, ModeSubmodule:
+		return nil
+	case ModeSymlink:
+		if !isDotGitModules(path[strings.LastIndexByte(path, '/')+1:]) {
+			return nil
+		}
+		return fmt.Errorf("%w %q: .gitmodules as a symbolic link", ErrPath, clip(path))
+	}
+	return fmt.Errorf("%w %q: file mode %s", ErrPath, clip(path), m)
+}
+
 // CheckPathComponent refuses the names of tree entries that git refuses with
 // core.protectHFS and core.protectNTFS on (verify_path in read-cache.c), and
 // those that cannot be written at all.
