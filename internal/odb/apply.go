@@ -53,13 +53,13 @@ func (s *Store) Apply(ctx context.Context, key cairn.RepositoryKey, u Update) (c
 	if err != nil {
 		return cairn.Repository{}, err
 	}
-	s.remember(repo, u, cairn.Ref{CreatedAt: now, Created: repo.Version})
+	s.remember(ctx, repo, u, cairn.Ref{CreatedAt: now, Created: repo.Version})
 	return repo, nil
 }
 
 // remember makes the state after a write the one that the next reader finds
 // ready, if the state before it is at hand.
-func (s *Store) remember(repo cairn.Repository, u Update, at cairn.Ref) {
+func (s *Store) remember(ctx context.Context, repo cairn.Repository, u Update, at cairn.Ref) {
 	before := s.snapshots.get(repo.RepositoryKey, repo.Version-1)
 	if before == nil {
 		return
@@ -82,6 +82,7 @@ func (s *Store) remember(repo cairn.Repository, u Update, at cairn.Ref) {
 			}
 		}
 	}
+	next.inheritReach(context.WithoutCancel(ctx), before, u.Refs)
 	s.snapshots.put(next)
 }
 

@@ -62,12 +62,13 @@ func (c *checker) pack(ctx context.Context, p *openPack) error {
 		c.problem("pack %s: index: %v", p.key.id, err)
 		return nil
 	}
-	for pos := range x.Len() {
+	bases := &recentObjects{}
+	for _, pos := range x.ByOffset() { // bases lie near their deltas
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		id := x.ID(pos)
-		if err := c.object(p, x.Offset(pos), id); err != nil {
+		id := x.ID(int(pos))
+		if err := c.object(p, bases, x.Offset(int(pos)), id); err != nil {
 			c.problem("pack %s: object %s: %v", p.key.id, id, err)
 		}
 		if c.result.Objects++; c.progress != nil && c.result.Objects%1000 == 0 {
@@ -80,7 +81,7 @@ func (c *checker) pack(ctx context.Context, p *openPack) error {
 	return nil
 }
 
-func (c *checker) object(p *openPack, offset int64, id git.ObjectID) error {
+func (c *checker) object(p *openPack, bases *recentObjects, offset int64, id git.ObjectID) error {
 	t, size, err := p.pack.Header(offset)
 	if err != nil {
 		return err
@@ -88,7 +89,7 @@ func (c *checker) object(p *openPack, offset int64, id git.ObjectID) error {
 	h := git.NewHasher(c.sn.format())
 	h.Reset(t, size)
 	if t == git.BlobObject {
-		r, err := p.pack.Open(offset, p.cache)
+		r, err := p.pack.Open(offset, bases)
 		if err != nil {
 			return err
 		}
@@ -97,7 +98,7 @@ func (c *checker) object(p *openPack, offset int64, id git.ObjectID) error {
 			return err
 		}
 	} else {
-		o, err := p.pack.Object(offset, p.cache, c.sn.store.options.MaxBuffered)
+		o, err := p.pack.Object(offset, bases, c.sn.store.options.MaxBuffered)
 		if err != nil {
 			return err
 		}
@@ -113,10 +114,32 @@ func (c *checker) object(p *openPack, offset int64, id git.ObjectID) error {
 	return err
 }
 
+// recentObjects is a cache for one pass over a pack. The shared cache would
+// answer with what was read before the damage.
+type recentObjects struct {
+	objects map[int64]git.Object
+	bytes   int
+}
+
+const recentBytes = 32 << 20
+
+func (r *recentObjects) Get(offset int64) (git.Object, bool) {
+	o, ok := r.objects[offset]
+	return o, ok
+}
+
+func (r *recentObjects) Put(offset int64, o git.Object) {
+	if r.objects == nil || r.bytes > recentBytes {
+		r.objects, r.bytes = map[int64]git.Object{}, 0
+	}
+	r.objects[offset] = o
+	r.bytes += len(o.Data)
+}
+
 // connectivity walks everything that any ref leads to.
 func (c *checker) connectivity(ctx context.Context) error {
 	for _, ref := range c.sn.refs {
-		r := newReach(FullView)
+		r := newReach(FullView, c.sn.repo.Version)
 		if err := r.begin(ctx, c.sn, []cairn.Ref{ref}); err != nil {
 			c.problem("ref %s: %v", ref.Name, err)
 		}
@@ -124,7 +147,7 @@ func (c *checker) connectivity(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	r := newReach(FullView)
+	r := newReach(FullView, c.sn.repo.Version)
 	if err := r.start(ctx, c.sn); err != nil {
 		return ctx.Err() // each ref's own problem is known by now
 	}

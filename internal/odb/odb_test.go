@@ -323,7 +323,7 @@ func TestEditTreeAgainstGit(t *testing.T) {
 	names := []string{"a", "a.b", "b", "a/b", "a/c", "a/b/c", "d/e/f", "d/e", "é", "a-b", "a0"}
 	rng := rand.New(rand.NewPCG(1, 2))
 	trees := memoryTrees{sn, map[git.ObjectID][]byte{}}
-	for round := range 150 {
+	for round := range 30 {
 		gittest.Git(t, work, "read-tree", "--empty")
 		var base git.ObjectID
 		for range 3 {

@@ -13,20 +13,26 @@ import (
 // following the refs that the view shows. It is the only question by which an
 // object id from outside may become an answer.
 func (sn *Snapshot) Reachable(ctx context.Context, view View, id git.ObjectID) (bool, error) {
-	p, pos, err := sn.find(ctx, id)
-	if err != nil {
-		if ok := isNoObject(err); ok {
-			return false, nil
-		}
+	t, _, err := sn.Header(ctx, id)
+	switch {
+	case isNoObject(err):
+		return false, nil
+	case err != nil:
 		return false, err
 	}
-	return sn.reach[view].contains(ctx, sn, id, objectAddress{p, pos})
-}
-
-// objectAddress is where an object lies in a snapshot.
-type objectAddress struct {
-	pack *openPack
-	pos  int
+	for i := range sn.refs {
+		if sn.refs[i].Target == id && view.Shows(sn.refs[i].Name) {
+			return true, nil
+		}
+	}
+	r := sn.reach[view]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.version != sn.repo.Version {
+		// The set has grown on with a later state of the repository.
+		r = newReach(view, sn.repo.Version)
+	}
+	return r.contains(ctx, sn, id, t)
 }
 
 // reach is the growing set of objects that are known to be reachable from a
@@ -36,6 +42,8 @@ type reach struct {
 	view View
 
 	mu      sync.Mutex
+	version int64          // of the snapshot that the set belongs to
+	tips    []git.ObjectID // refs that came since the set was started
 	started bool
 	queue   commitHeap // commits whose parents are not yet queued
 	history []pendingTree
@@ -49,7 +57,18 @@ type reach struct {
 // pendingTree is the tree of a known commit, not yet walked.
 type pendingTree struct{ tree git.ObjectID }
 
-func newReach(v View) *reach { return &reach{view: v} }
+func newReach(v View, version int64) *reach { return &reach{view: v, version: version} }
+
+// grow hands the set on to the next state of the repository, which has all
+// refs and packs of this one, moved forward at most, and these new tips.
+func (r *reach) grow(version int64, tips []git.ObjectID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.version = version
+	if r.started {
+		r.tips = append(r.tips, tips...)
+	}
+}
 
 type datedCommit struct {
 	id    git.ObjectID
@@ -69,14 +88,8 @@ func (h *commitHeap) Pop() any {
 	return x
 }
 
-func (r *reach) contains(ctx context.Context, sn *Snapshot, id git.ObjectID, at objectAddress) (bool, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (r *reach) contains(ctx context.Context, sn *Snapshot, id git.ObjectID, t git.ObjectType) (bool, error) {
 	if err := r.start(ctx, sn); err != nil {
-		return false, err
-	}
-	t, _, err := at.pack.pack.Header(at.pack.pack.Index().Offset(at.pos))
-	if err != nil {
 		return false, err
 	}
 	switch t {
@@ -102,10 +115,16 @@ func (r *reach) contains(ctx context.Context, sn *Snapshot, id git.ObjectID, at 
 
 // start queues what the refs name.
 func (r *reach) start(ctx context.Context, sn *Snapshot) error {
-	if r.started {
-		return nil
+	if !r.started {
+		return r.begin(ctx, sn, sn.refs)
 	}
-	return r.begin(ctx, sn, sn.refs)
+	for len(r.tips) > 0 {
+		if err := r.addTip(ctx, sn, r.tips[0]); err != nil {
+			return err
+		}
+		r.tips = r.tips[1:]
+	}
+	return nil
 }
 
 func (r *reach) begin(ctx context.Context, sn *Snapshot, refs []cairn.Ref) error {

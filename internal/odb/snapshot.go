@@ -2,6 +2,7 @@ package odb
 
 import (
 	"container/list"
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -31,7 +32,7 @@ func (s *Store) newSnapshot(repo cairn.Repository, refs []cairn.Ref, manifest []
 		sn.packs[i] = s.acquire(repo.Organization, info)
 	}
 	for v := range sn.reach {
-		sn.reach[v] = newReach(View(v))
+		sn.reach[v] = newReach(View(v), repo.Version)
 	}
 	sn.users.Store(1)
 	return sn
@@ -113,11 +114,36 @@ func (sn *Snapshot) derive(repo cairn.Repository, updates []cairn.RefUpdate, add
 	for _, p := range sn.packs {
 		next.packs = append(next.packs, sn.store.acquire(repo.Organization, p.info))
 	}
-	for v := range next.reach {
-		next.reach[v] = newReach(View(v))
-	}
 	next.users.Store(1)
 	return next
+}
+
+// inheritReach takes over what the state before knows to be reachable, for the
+// views in which every ref stayed or moved to a child of its old commit.
+func (sn *Snapshot) inheritReach(ctx context.Context, before *Snapshot, updates []cairn.RefUpdate) {
+	for v := range sn.reach {
+		sn.reach[v] = newReach(View(v), sn.repo.Version)
+		var tips []git.ObjectID
+		forward := true
+		for _, u := range updates {
+			if View(v).Shows(u.Name) {
+				tips = append(tips, u.New)
+				forward = forward && (u.Old.IsZero() || sn.isChild(ctx, u.New, u.Old))
+			}
+		}
+		if forward {
+			sn.reach[v] = before.reach[v]
+			sn.reach[v].grow(sn.repo.Version, tips)
+		}
+	}
+}
+
+func (sn *Snapshot) isChild(ctx context.Context, child, parent git.ObjectID) bool {
+	if child.IsZero() {
+		return false
+	}
+	links, err := sn.Commit(ctx, child)
+	return err == nil && slices.Contains(links.Parents, parent)
 }
 
 // applyUpdates returns refs, by name, after the updates; at holds what new
