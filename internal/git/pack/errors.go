@@ -31,6 +31,24 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("%s %d is over the limit of %d", e.Name, e.Got, e.Limit)
 }
 
+// ObjectError says which object of a received pack was refused, and why: what
+// Check returned, or git.ErrCollision.
+type ObjectError struct {
+	Type git.ObjectType
+	ID   git.ObjectID // zero if it could not be computed
+	Err  error
+}
+
+func (e *ObjectError) Error() string {
+	if e.ID.IsZero() {
+		return fmt.Sprintf("%s: %v", e.Type, e.Err)
+	}
+	return fmt.Sprintf("object %s: %v", e.ID, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *ObjectError) Unwrap() error { return e.Err }
+
 func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 }
