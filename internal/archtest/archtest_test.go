@@ -46,6 +46,7 @@ var layers = []struct {
 	{prefix: "internal/gittest", layer: testsOnly},
 	{prefix: "internal/storage/storagetest", layer: testsOnly},
 	{prefix: "internal/archtest", layer: testsOnly},
+	{prefix: "internal/chaintest", layer: testsOnly},
 }
 
 const testsOnly = 100
