@@ -45,31 +45,15 @@ func checkTree(f ObjectFormat, data []byte) error {
 		if !ok {
 			return nil
 		}
-		name := string(r.Name)
-		switch {
-		case start[0] == '0':
-			return bad("zeroPaddedFilemode", "contains zero-padded file modes")
-		case !r.Mode.hasKind():
-			return bad("badFilemode", fmt.Sprintf("mode %o of %q", uint32(r.Mode), clip(name)))
-		case r.ID.IsZero():
-			return bad("nullSha1", fmt.Sprintf("entry %q points to null sha1", clip(name)))
-		case bytes.IndexByte(r.Name, '/') >= 0:
-			return bad("fullPathname", fmt.Sprintf("contains full pathname %q", clip(name)))
-		case name == ".":
-			return bad("hasDot", "contains \".\"")
-		case name == "..":
-			return bad("hasDotdot", "contains \"..\"")
-		case isDotGit(name):
-			return bad("hasDotgit", fmt.Sprintf("contains %q", clip(name)))
-		case r.Mode.IsSymlink() && isDotGitModules(name):
-			return bad("gitmodulesSymlink", ".gitmodules is a symbolic link")
+		if id, detail := checkEntry(start[0], r.Mode, r.Name, r.ID); id != "" {
+			return bad(id, detail)
 		}
 		if lastName != nil {
-			if c := compareNames(string(lastName), lastMode.IsTree(), name, r.Mode.IsTree()); c > 0 {
-				return bad("treeNotSorted", fmt.Sprintf("%q comes after %q", clip(name), clip(string(lastName))))
+			if c := compareNames(lastName, lastMode.IsTree(), r.Name, r.Mode.IsTree()); c > 0 {
+				return bad("treeNotSorted", fmt.Sprintf("%q comes after %q", clip(string(r.Name)), clip(string(lastName))))
 			}
 			if bytes.Equal(lastName, r.Name) {
-				return bad("duplicateEntries", fmt.Sprintf("%q twice", clip(name)))
+				return bad("duplicateEntries", fmt.Sprintf("%q twice", clip(string(r.Name))))
 			}
 		}
 		for len(candidates) > 0 && !bytes.HasPrefix(r.Name, candidates[len(candidates)-1]) {
@@ -78,7 +62,7 @@ func checkTree(f ObjectFormat, data []byte) error {
 		if r.Mode.IsTree() {
 			for _, c := range candidates {
 				if bytes.Equal(c, r.Name) {
-					return bad("duplicateEntries", fmt.Sprintf("%q is a file and a directory", clip(name)))
+					return bad("duplicateEntries", fmt.Sprintf("%q is a file and a directory", clip(string(r.Name))))
 				}
 			}
 		} else {
@@ -86,6 +70,45 @@ func checkTree(f ObjectFormat, data []byte) error {
 		}
 		lastName, lastMode = r.Name, r.Mode
 	}
+}
+
+// checkEntry returns git's message id and the detail of what is wrong with an
+// entry alone.
+func checkEntry(first byte, mode FileMode, name []byte, id ObjectID) (string, string) {
+	switch {
+	case first == '0':
+		return "zeroPaddedFilemode", "contains zero-padded file modes"
+	case !mode.hasKind():
+		return "badFilemode", fmt.Sprintf("mode %o of %q", uint32(mode), clip(string(name)))
+	case id.IsZero():
+		return "nullSha1", fmt.Sprintf("entry %q points to null sha1", clip(string(name)))
+	case bytes.IndexByte(name, '/') >= 0:
+		return "fullPathname", fmt.Sprintf("contains full pathname %q", clip(string(name)))
+	case !mayBeSpecial(name):
+		return "", ""
+	}
+	switch name := string(name); {
+	case name == ".":
+		return "hasDot", "contains \".\""
+	case name == "..":
+		return "hasDotdot", "contains \"..\""
+	case isDotGit(name):
+		return "hasDotgit", fmt.Sprintf("contains %q", clip(name))
+	case mode.IsSymlink() && isDotGitModules(name):
+		return "gitmodulesSymlink", ".gitmodules is a symbolic link"
+	}
+	return "", ""
+}
+
+// mayBeSpecial is a fast way to tell that a name is none of those that git or
+// a file system treats in its own way: these start with a dot, their short
+// name, or a code point that HFS+ ignores, or follow a backslash.
+func mayBeSpecial(name []byte) bool {
+	switch c := name[0]; {
+	case c == '.', c == 'g', c == 'G', c == '~', c >= 0x80:
+		return true
+	}
+	return bytes.IndexByte(name, '\\') >= 0
 }
 
 // hasKind tells whether a mode is one of a file, link, directory or submodule,

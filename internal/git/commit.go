@@ -73,10 +73,10 @@ func ParseCommit(f ObjectFormat, data []byte) (*Commit, error) {
 
 // Encode returns the commit's bytes.
 func (c *Commit) Encode() []byte {
-	b := make([]byte, 0, 256+len(c.Message))
-	b = fmt.Appendf(b, "tree %s\n", c.Tree)
+	b := make([]byte, 0, 256+48*len(c.Parents)+len(c.Message))
+	b = append(c.Tree.appendHex(append(b, "tree "...)), '\n')
 	for _, p := range c.Parents {
-		b = fmt.Appendf(b, "parent %s\n", p)
+		b = append(p.appendHex(append(b, "parent "...)), '\n')
 	}
 	b = append(c.Author.AppendTo(append(b, "author "...)), '\n')
 	b = append(c.Committer.AppendTo(append(b, "committer "...)), '\n')
@@ -143,15 +143,15 @@ type commitScanner struct {
 }
 
 func (s *commitScanner) has(prefix string) bool {
-	return bytes.HasPrefix(s.rest, []byte(prefix))
+	return len(s.rest) >= len(prefix) && string(s.rest[:len(prefix)]) == prefix
 }
 
 func (s *commitScanner) id(name string) (ObjectID, error) {
 	n := len(name) + 1 + s.format.HexSize()
-	if !s.has(name+" ") || len(s.rest) <= n || s.rest[n] != '\n' {
+	if !s.has(name) || len(s.rest) <= n || s.rest[len(name)] != ' ' || s.rest[n] != '\n' {
 		return ObjectID{}, fmt.Errorf("commit: malformed %s header", name)
 	}
-	id, err := ParseObjectID(string(s.rest[len(name)+1 : n]))
+	id, err := parseID(s.rest[len(name)+1 : n])
 	if err != nil {
 		return ObjectID{}, fmt.Errorf("commit: malformed %s header: %w", name, err)
 	}

@@ -68,22 +68,34 @@ type ObjectID struct {
 
 // ParseObjectID reads a full object id as lower-case hexadecimal text of
 // either format.
-func ParseObjectID(s string) (ObjectID, error) {
-	var id ObjectID
+func ParseObjectID(s string) (ObjectID, error) { return parseID(s) }
+
+func parseID[T string | []byte](s T) (id ObjectID, err error) {
 	if len(s) != SHA1.HexSize() && len(s) != SHA256.HexSize() {
-		return id, fmt.Errorf("object id %q is not %d or %d hexadecimal digits", clip(s), SHA1.HexSize(), SHA256.HexSize())
+		return id, fmt.Errorf("object id %q is not %d or %d hexadecimal digits", clip(string(s)), SHA1.HexSize(), SHA256.HexSize())
 	}
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return id, fmt.Errorf("object id %q is not lower-case hexadecimal", clip(s))
+	for i := 0; i < len(s); i += 2 {
+		high, low := hexDigits[s[i]], hexDigits[s[i+1]]
+		if high > 15 || low > 15 {
+			return ObjectID{}, fmt.Errorf("object id %q is not lower-case hexadecimal", clip(string(s)))
 		}
+		id.sum[i/2] = high<<4 | low
 	}
 	id.size = uint8(len(s) / 2)
-	if _, err := hex.Decode(id.sum[:], []byte(s)); err != nil {
-		return ObjectID{}, err
-	}
 	return id, nil
 }
+
+// hexDigits holds the value of each lower-case hexadecimal digit, and 255 for
+// all other bytes.
+var hexDigits = func() (values [256]byte) {
+	for c := range values {
+		values[c] = 255
+	}
+	for i, c := range "0123456789abcdef" {
+		values[c] = byte(i)
+	}
+	return values
+}()
 
 // MustParseObjectID is ParseObjectID for constants and tests; it panics on a
 // malformed id.
@@ -136,6 +148,14 @@ func (id ObjectID) Prefix() uint64 {
 
 // Compare orders ids as their raw bytes.
 func (id ObjectID) Compare(other ObjectID) int { return bytes.Compare(id.sum[:], other.sum[:]) }
+
+// appendHex appends the id as String writes it.
+func (id ObjectID) appendHex(b []byte) []byte {
+	if id.size == 0 {
+		return append(b, ZeroHex...)
+	}
+	return hex.AppendEncode(b, id.sum[:id.size])
+}
 
 // String returns the id as lower-case hexadecimal; forty zeros for the zero
 // value, as Git writes the absent side of a ref update.

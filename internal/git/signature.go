@@ -108,7 +108,8 @@ func (s Signature) AppendTo(b []byte) []byte {
 	if offset < 0 {
 		sign, offset = '-', -offset
 	}
-	return fmt.Appendf(b, " %c%02d%02d", sign, offset/3600, offset%3600/60)
+	hours, minutes := offset/3600%100, offset%3600/60
+	return append(b, ' ', sign, '0'+byte(hours/10), '0'+byte(hours%10), '0'+byte(minutes/10), '0'+byte(minutes%10))
 }
 
 // String returns the signature as Git stores it.

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"sort"
-	"strings"
+	"slices"
+	"strconv"
 )
 
 // FileMode is the mode of a tree entry.
@@ -162,7 +162,8 @@ func EncodeTree(entries []TreeEntry) []byte {
 	b := make([]byte, 0, n)
 	for i := range entries {
 		e := &entries[i]
-		b = fmt.Appendf(b, "%o %s\x00", uint32(e.Mode), e.Name)
+		b = append(strconv.AppendUint(b, uint64(e.Mode), 8), ' ')
+		b = append(append(b, e.Name...), 0)
 		b = append(b, e.ID.Bytes()...)
 	}
 	return b
@@ -171,7 +172,7 @@ func EncodeTree(entries []TreeEntry) []byte {
 // SortTree puts entries in Git's order: by name, where a tree's name counts
 // as if it ended in a slash.
 func SortTree(entries []TreeEntry) {
-	sort.Slice(entries, func(i, j int) bool { return CompareTreeEntries(entries[i], entries[j]) < 0 })
+	slices.SortFunc(entries, CompareTreeEntries)
 }
 
 // CompareTreeEntries orders two entries as Git does (base_name_compare).
@@ -179,15 +180,17 @@ func CompareTreeEntries(a, b TreeEntry) int {
 	return compareNames(a.Name, a.Mode.IsTree(), b.Name, b.Mode.IsTree())
 }
 
-func compareNames(a string, aTree bool, b string, bTree bool) int {
+func compareNames[T string | []byte](a T, aTree bool, b T, bTree bool) int {
 	n := min(len(a), len(b))
-	if c := strings.Compare(a[:n], b[:n]); c != 0 {
-		return c
+	for i := range n {
+		if a[i] != b[i] {
+			return int(a[i]) - int(b[i])
+		}
 	}
 	return int(nameEnd(a, n, aTree)) - int(nameEnd(b, n, bTree))
 }
 
-func nameEnd(name string, at int, tree bool) byte {
+func nameEnd[T string | []byte](name T, at int, tree bool) byte {
 	if at < len(name) {
 		return name[at]
 	}
