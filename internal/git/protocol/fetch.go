@@ -169,7 +169,8 @@ func parseID(f git.ObjectFormat, text []byte) (git.ObjectID, error) {
 	if len(text) != f.HexSize() {
 		return git.ObjectID{}, malformed("expected a %s object id, got %q", f, clip(text))
 	}
-	id, err := git.ParseObjectID(string(text))
+	// Everybody writes ids in lower case and must read them in any.
+	id, err := git.ParseObjectID(strings.ToLower(string(text)))
 	if err != nil {
 		return git.ObjectID{}, malformed("expected an object id: %w", err)
 	}
