@@ -18,6 +18,7 @@ type Service struct {
 	store    *odb.Store
 	metadata cairn.Metadata
 	limits   Limits
+	upkeep   Upkeep
 	logger   *slog.Logger
 	now      func() time.Time
 	changed  func(cairn.RepositoryKey)
@@ -31,6 +32,7 @@ type Options struct {
 	Store  *odb.Store
 	Logger *slog.Logger
 	Limits Limits
+	Upkeep Upkeep
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Changed is told of every repository that was written, so that
@@ -44,6 +46,7 @@ func New(o Options) *Service {
 		store:    o.Store,
 		metadata: o.Store.Metadata(),
 		limits:   o.Limits.withDefaults(),
+		upkeep:   o.Upkeep.withDefaults(),
 		logger:   o.Logger,
 		now:      o.Now,
 		changed:  o.Changed,

@@ -1,0 +1,234 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+)
+
+// Bounds of reading on after a refusal, see drain.
+const (
+	drainBytes = 256 << 20
+	drainTime  = 30 * time.Second
+)
+
+// EdgeOptions are what surrounds every request.
+type EdgeOptions struct {
+	Logger      *slog.Logger
+	Timeout     time.Duration // from the header to the last byte
+	MaxRequests int           // at a time
+	// Observe is told of every request that ended; nil is fine.
+	Observe func(method, route string, status int, took time.Duration)
+}
+
+// Edge wraps the whole server: it gives each request an id, a deadline and one
+// line in the log, and makes a panic an internal error. Nothing that a caller
+// sends but the method gets into the log unescaped, and no address or header
+// at all: they hold credentials.
+func Edge(next http.Handler, o EdgeOptions) http.Handler {
+	slots := make(chan struct{}, o.MaxRequests)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		note := &note{id: requestID(r)}
+		out := &recorder{ResponseWriter: w}
+		out.Header().Set("X-Request-Id", note.id)
+		started := time.Now()
+		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), noteKey{}, note), o.Timeout)
+		defer cancel()
+		r = r.WithContext(ctx)
+		setDeadlines(out, started.Add(o.Timeout))
+		defer func() {
+			failure := recover()
+			if failure != nil && failure != http.ErrAbortHandler { //nolint:errorlint // what was panicked with
+				note.err = fmt.Errorf("panic: %v\n%s", failure, debug.Stack())
+				if !out.wrote {
+					Fail(out, r, note.err)
+					failure = nil
+				}
+			}
+			o.end(r, out, note, time.Since(started))
+			if failure != nil {
+				panic(http.ErrAbortHandler) // the answer is broken: so must be the connection
+			}
+			drain(out, r)
+		}()
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			next.ServeHTTP(out, r)
+		default:
+			Fail(out, r, cairn.Errorf(cairn.Unavailable, "the server carries out %d requests already (max-requests); try again", o.MaxRequests))
+		}
+	})
+}
+
+// end writes the request's line.
+func (o EdgeOptions) end(r *http.Request, out *recorder, n *note, took time.Duration) {
+	route := n.route
+	if route == "" {
+		route = r.Pattern
+	}
+	if route == "" {
+		route = "other"
+	}
+	status := out.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	method := r.Method
+	if !knownMethods[method] {
+		method = "other"
+	}
+	if o.Observe != nil {
+		o.Observe(method, route, status, took)
+	}
+	remote, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		remote = r.RemoteAddr
+	}
+	level := slog.LevelInfo
+	attributes := []slog.Attr{
+		slog.String("method", method),
+		slog.String("route", route),
+		slog.Int("status", status),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+		slog.Int64("bytes", out.bytes),
+		slog.String("organization", n.organization),
+		slog.String("request_id", n.id),
+		slog.String("remote", remote),
+	}
+	if n.err != nil && status >= 500 {
+		level = slog.LevelError
+		attributes = append(attributes, slog.String("error", n.err.Error()))
+	}
+	o.Logger.LogAttrs(r.Context(), level, "request", attributes...)
+}
+
+var knownMethods = map[string]bool{
+	http.MethodGet: true, http.MethodHead: true, http.MethodPost: true, http.MethodPut: true,
+	http.MethodPatch: true, http.MethodDelete: true, http.MethodOptions: true,
+}
+
+// requestID returns the caller's own id if it is a plain word, else a new one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	if id == "" || len(id) > 64 {
+		return cairn.NewID()
+	}
+	for i := range len(id) {
+		c := id[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return cairn.NewID()
+		}
+	}
+	return id
+}
+
+// setDeadlines ends reads and writes that hang on a slow or silent peer. A
+// connection that cannot have deadlines is one of a test.
+func setDeadlines(w http.ResponseWriter, at time.Time) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(at)
+	_ = control.SetWriteDeadline(at)
+}
+
+// drain reads on for a while after a refusal. A client that streams its body
+// would else see its connection break instead of the answer that says why.
+func drain(out *recorder, r *http.Request) {
+	if out.status < 400 || r.ProtoMajor != 1 || r.ContentLength == 0 || r.Header.Get("Expect") != "" {
+		return
+	}
+	control := http.NewResponseController(out)
+	_ = control.Flush()
+	_ = control.SetReadDeadline(time.Now().Add(drainTime))
+	_, _ = io.CopyN(io.Discard, r.Body, drainBytes)
+}
+
+// note is what the layers below tell the request's line in the log. Only the
+// request's own goroutine uses it.
+type note struct {
+	id           string
+	route        string
+	organization string
+	err          error
+}
+
+type noteKey struct{}
+
+func noteOf(r *http.Request) *note {
+	n, ok := r.Context().Value(noteKey{}).(*note)
+	if !ok {
+		return new(note) // outside of Edge nobody reads it
+	}
+	return n
+}
+
+// NoteRoute names the route of the request for the log and the metrics, where
+// that is not the pattern of a ServeMux. It must be one of few.
+func NoteRoute(r *http.Request, route string) { noteOf(r).route = route }
+
+// NoteOrganization says whose request it is.
+func NoteOrganization(r *http.Request, name cairn.OrganizationName) {
+	noteOf(r).organization = string(name)
+}
+
+// NoteError keeps the cause of a failed request; the log has it if the status
+// is a fault of the server.
+func NoteError(r *http.Request, err error) { noteOf(r).err = err }
+
+// RequestID returns the id under which the log has this request.
+func RequestID(r *http.Request) string { return noteOf(r).id }
+
+// recorder remembers the status and the size of an answer.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	wrote  bool
+	bytes  int64
+}
+
+// WriteHeader notes the first final status.
+func (w *recorder) WriteHeader(status int) {
+	if !w.wrote && status >= 200 {
+		w.status, w.wrote = status, true
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write counts bytes.
+func (w *recorder) Write(p []byte) (int, error) {
+	w.begin()
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom keeps the way open on which a file goes to the socket without
+// passing through this process.
+func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
+	w.begin()
+	n, err := io.Copy(w.ResponseWriter, r)
+	w.bytes += n
+	return n, err
+}
+
+func (w *recorder) begin() {
+	if !w.wrote {
+		w.status, w.wrote = http.StatusOK, true
+	}
+}
+
+// Flush sends what was written so far.
+func (w *recorder) Flush() {
+	w.begin()
+	_ = http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Unwrap is for http.ResponseController.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

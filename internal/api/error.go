@@ -1,0 +1,80 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+)
+
+// statusClientClosed is what the log says of a caller who went away: nobody
+// reads this answer.
+const statusClientClosed = 499
+
+// statuses is the one table from kinds to statuses.
+var statuses = map[cairn.Kind]int{
+	cairn.Invalid:         http.StatusBadRequest,
+	cairn.Unauthenticated: http.StatusUnauthorized,
+	cairn.Denied:          http.StatusForbidden,
+	cairn.NotFound:        http.StatusNotFound,
+	cairn.Conflict:        http.StatusConflict,
+	cairn.Stale:           http.StatusPreconditionFailed,
+	cairn.TooLarge:        http.StatusRequestEntityTooLarge,
+	cairn.RateLimited:     http.StatusTooManyRequests,
+	cairn.Unavailable:     http.StatusServiceUnavailable,
+	cairn.Internal:        http.StatusInternalServerError,
+}
+
+// Status returns the HTTP status for an error.
+func Status(err error) int {
+	var e *cairn.Error
+	if errors.As(err, &e) && e.Kind != cairn.Internal && e.Kind != cairn.Unavailable {
+		return statuses[e.Kind]
+	}
+	var tooLarge *http.MaxBytesError
+	var conflict *cairn.RefConflict
+	switch {
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge
+	case errors.As(err, &conflict):
+		return http.StatusConflict
+	case errors.Is(err, context.Canceled):
+		return statusClientClosed
+	case errors.Is(err, context.DeadlineExceeded):
+		return http.StatusGatewayTimeout
+	}
+	for kind, status := range statuses {
+		if errors.Is(err, kind) && kind != cairn.Internal {
+			return status
+		}
+	}
+	return http.StatusInternalServerError
+}
+
+// Text returns what a caller may read of an error. Of a fault of the server
+// that is only that there was one: the cause is in the log.
+func Text(err error) string {
+	var e *cairn.Error
+	if errors.As(err, &e) && e.Kind != cairn.Internal {
+		return e.Text
+	}
+	var conflict *cairn.RefConflict
+	if errors.As(err, &conflict) {
+		return conflict.Error()
+	}
+	switch status := Status(err); status {
+	case http.StatusInternalServerError:
+		return "internal error; the server's log has the cause under this request's id"
+	case http.StatusServiceUnavailable:
+		return "a store cannot answer now; try again"
+	case http.StatusRequestEntityTooLarge:
+		return "the request's body is too large"
+	case http.StatusGatewayTimeout:
+		return "the request took longer than request-timeout allows"
+	case statusClientClosed:
+		return "the request was cancelled"
+	default:
+		return http.StatusText(status)
+	}
+}

@@ -1,0 +1,69 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+)
+
+func TestChangedRepositoriesAreLookedAt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		looks := make(map[cairn.RepositoryKey]int)
+		w := Start(Options{
+			Compact:    func(_ context.Context, key cairn.RepositoryKey) error { looks[key]++; return nil },
+			Sweep:      func(context.Context) error { return nil },
+			SweepEvery: time.Hour,
+			Logger:     slog.New(slog.DiscardHandler),
+		})
+		busy, quiet := cairn.RepositoryKey{Repository: "busy"}, cairn.RepositoryKey{Repository: "quiet"}
+		for range 2 * changesPerLook {
+			w.Changed(busy)
+			synctest.Wait()
+		}
+		w.Changed(quiet)
+		synctest.Wait()
+		w.Close()
+		if looks[busy] != 2 || looks[quiet] != 0 {
+			t.Errorf("got %v, want two looks at busy and none at quiet", looks)
+		}
+	})
+}
+
+func TestSweepGoesOnAfterAnError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var sweeps atomic.Int32
+		w := Start(Options{
+			Sweep:      func(context.Context) error { sweeps.Add(1); return errors.New("disk full") },
+			SweepEvery: time.Minute,
+			Logger:     slog.New(slog.DiscardHandler),
+		})
+		time.Sleep(3*time.Minute + time.Second)
+		w.Close()
+		if got := sweeps.Load(); got != 3 {
+			t.Errorf("%d sweeps in three minutes, want 3", got)
+		}
+	})
+}
+
+func TestCloseInterruptsWork(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := Start(Options{
+			Compact:    func(ctx context.Context, _ cairn.RepositoryKey) error { <-ctx.Done(); return ctx.Err() },
+			SweepEvery: time.Hour,
+			Logger:     slog.New(slog.DiscardHandler),
+		})
+		for range 3 * maxQueued * changesPerLook { // more than there is room for
+			w.Changed(cairn.RepositoryKey{})
+		}
+		w.Close()
+	})
+}
