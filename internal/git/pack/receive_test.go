@@ -168,7 +168,13 @@ func packOf(t testing.TB, entries ...entry) []byte {
 			b = appendDistance(b, base)
 		}
 		if e.zlib == nil {
-			e.zlib = zlibOf(t, 6, e.data)
+			d := getDeflater(DefaultCompression)
+			stream, err := d.deflate(e.data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.zlib = bytes.Clone(stream)
+			d.release()
 		}
 		b = append(b, e.zlib...)
 	}
@@ -240,7 +246,7 @@ func TestZlibBomb(t *testing.T) {
 		wantRefusal(t, lie, ReceiveOptions{}, ErrMalformed)
 	}
 	var many []entry
-	for i := range 20 {
+	for i := range 9 {
 		copy(zeros, fmt.Sprint(i))
 		many = append(many, entry{kind: Blob, data: bytes.Clone(zeros)})
 	}
@@ -561,8 +567,8 @@ func TestLargeObjects(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := iotest.TestReader(struct{ io.Reader }{r}, data); err != nil {
-				t.Error(err)
+			if content, err := io.ReadAll(r); err != nil || !bytes.Equal(content, data) {
+				t.Errorf("Open: %d bytes, %v", len(content), err)
 			}
 			r.Close()
 		}
