@@ -3,7 +3,7 @@ package git
 import (
 	"bytes"
 	"fmt"
-	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -56,42 +56,65 @@ func hasDotDot(name string) bool {
 	return false
 }
 
-// isHarmlessURL follows submodule-config.c, check_submodule_url.
+// isHarmlessURL follows submodule-config.c, check_submodule_url, and refuses
+// line ends in every URL, as no URL holds one for a good reason.
 func isHarmlessURL(s string) bool {
-	if strings.HasPrefix(s, "-") {
-		return false
-	}
-	decoded, err := url.PathUnescape(s)
-	if err != nil {
-		decoded = s
-	}
-	if strings.ContainsAny(decoded, "\r\n\x00") {
+	if strings.HasPrefix(s, "-") || strings.ContainsAny(s, "\r\n\x00") || strings.ContainsAny(decodeURL(s), "\r\n") {
 		return false
 	}
 	if strings.HasPrefix(s, "../") || strings.HasPrefix(s, "./") {
-		rest := s
-		climbed := false
-		for {
-			if r, ok := strings.CutPrefix(rest, "../"); ok {
-				rest, climbed = r, true
-			} else if r, ok := strings.CutPrefix(rest, "./"); ok {
-				rest = r
-			} else {
-				break
-			}
+		return !climbsIntoHost(s)
+	}
+	for _, scheme := range []string{"http", "https", "ftp", "ftps"} {
+		if rest, ok := strings.CutPrefix(s, scheme+"::"); ok {
+			return hasHost(rest)
 		}
-		return !climbed || rest == "" || rest[0] != ':' && rest[0] != '/'
-	}
-	for _, helper := range []string{"http::", "https::", "ftp::", "ftps::"} {
-		s = strings.TrimPrefix(s, helper)
-	}
-	for _, scheme := range []string{"http://", "https://", "ftp://", "ftps://"} {
-		if strings.HasPrefix(s, scheme) {
-			u, err := url.Parse(s)
-			return err == nil && u.Host != ""
+		if strings.HasPrefix(s, scheme+"://") {
+			return hasHost(s)
 		}
 	}
 	return true
+}
+
+// climbsIntoHost tells whether a relative URL that leaves its base by "../"
+// goes on in a way that would replace the host there.
+func climbsIntoHost(s string) bool {
+	climbed := false
+	for {
+		if rest, ok := strings.CutPrefix(s, "../"); ok {
+			s, climbed = rest, true
+		} else if rest, ok := strings.CutPrefix(s, "./"); ok {
+			s = rest
+		} else {
+			return climbed && s != "" && (s[0] == ':' || s[0] == '/')
+		}
+	}
+}
+
+// hasHost tells whether a URL has a scheme and a host, where git looks for
+// them (credential.c, credential_from_url_gently).
+func hasHost(s string) bool {
+	scheme, rest, ok := strings.Cut(s, "://")
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return ok && scheme != "" && rest[strings.IndexByte(rest, '@')+1:] != ""
+}
+
+// decodeURL decodes what is an escape and leaves the rest, as git does (url.c).
+func decodeURL(s string) string {
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if c, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil && c > 0 {
+				b = append(b, byte(c))
+				i += 2
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
 }
 
 // configReader reads the variables of a file in git-config(1) syntax. It ends
@@ -172,7 +195,7 @@ func (r *configReader) variable() bool {
 	for i < len(r.rest) && isConfigName(r.rest[i]) {
 		i++
 	}
-	if i == 0 {
+	if i == 0 || r.rest[0] == '-' || r.rest[0] >= '0' && r.rest[0] <= '9' {
 		return false
 	}
 	r.key, r.value = strings.ToLower(string(r.rest[:i])), ""
