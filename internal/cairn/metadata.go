@@ -13,7 +13,8 @@ import (
 // View and Update run f in a transaction. Both may run f more than once (after
 // a serialization failure), so f must not keep what an earlier run gave it.
 // The Tx is good only until f returns, and only on the goroutine that runs f.
-// f must be quick: an Update can hold up every other one.
+// f must be quick: an Update can hold up every other one. It must not begin an
+// Update itself, which could wait for ever.
 //
 // A View sees one state of the store, which holds every Update that returned
 // before the View began. It never waits for an Update.
@@ -21,7 +22,16 @@ import (
 // When Update returns nil, what f did is durable: it survives a crash of the
 // process and of the machine. When f returns an error, nothing of it happened
 // and Update returns that error. Any other error wraps Unavailable; the
-// update may then have happened or not.
+// update may then have happened or not. A panic of f passes through to the
+// caller, and nothing of what f did has happened.
+//
+// If ctx is done before f is run, f is not run and the error wraps that of ctx.
+// Once f runs, Update may see it through.
+//
+// Close waits for what is running. Later calls return Unavailable, a second
+// Close nil.
+//
+// Times are kept in microseconds, and returned in UTC.
 type Metadata interface {
 	View(ctx context.Context, f func(Tx) error) error
 	Update(ctx context.Context, f func(Tx) error) error
@@ -30,6 +40,11 @@ type Metadata interface {
 
 // Tx is a transaction, its records grouped by noun. In a View the methods that
 // write return an error.
+//
+// After a NotFound or a Conflict f may go on, the transaction being as it was
+// before the call, unless the method says otherwise. After any other error all
+// that f can do is return. A method that is for "a transaction that called
+// Advance" of that repository returns Internal in any other.
 type Tx interface {
 	Organizations() Organizations
 	Keys() Keys
@@ -48,7 +63,8 @@ type Organizations interface {
 	// List returns up to limit organizations with names after the given one.
 	List(after OrganizationName, limit int) ([]Organization, error)
 	// Delete removes the organization and its keys. It returns Conflict while
-	// the organization has repositories that are not deleted.
+	// the organization has repositories that are not deleted, NotFound if
+	// there is no such organization.
 	Delete(OrganizationID) error
 }
 
@@ -91,7 +107,8 @@ type Repositories interface {
 	// were deleted before the time.
 	Deleted(before time.Time, limit int) ([]Repository, error)
 	// Purge removes a deleted repository with its refs, events and manifest.
-	// Packs that nothing names any more become garbage as of the time.
+	// Packs that nothing names any more become garbage as of the time. It
+	// returns NotFound if there is no such repository, or it lives.
 	Purge(key RepositoryKey, at time.Time) error
 }
 
@@ -99,12 +116,13 @@ type Repositories interface {
 type Refs interface {
 	// Get returns NotFound if there is no such ref.
 	Get(RepositoryKey, git.RefName) (Ref, error)
-	// List returns all refs whose name starts with the prefix, by name.
+	// List returns all refs whose name starts with the prefix, in byte order.
 	List(key RepositoryKey, prefix string) ([]Ref, error)
-	// Update moves refs in a transaction that called Advance; version and at
-	// are stored with the refs that it creates. If any ref is not where its
-	// update says, the error is a *RefConflict and the caller must let the
-	// transaction fail.
+	// Update moves refs, one after the other, in a transaction that called
+	// Advance; version and at are stored with the refs that it creates. If any
+	// ref is not where its update says, the error is a *RefConflict and the
+	// caller must let the transaction fail. An update from zero to zero only
+	// asks that the ref does not exist.
 	Update(key RepositoryKey, version int64, at time.Time, updates []RefUpdate) error
 }
 
@@ -116,25 +134,29 @@ type Packs interface {
 	// given one. A pack that is in the manifest already stays as it is.
 	Add(key RepositoryKey, packs ...Pack) error
 	// Manifest returns a repository's packs without Data and Index, newest
-	// first.
+	// first: by the version at which each came into the manifest, then by
+	// CreatedAt, then by id.
 	Manifest(RepositoryKey) ([]Pack, error)
 	// Get returns a pack with its Data and Index if it is inline, else
 	// NotFound.
 	Get(OrganizationID, PackID) (Pack, error)
 	// Replace takes packs out of a manifest and puts others in, in a
 	// transaction that called Advance. It returns Conflict if one of the old
-	// is not there. Old packs that no manifest names any more become garbage
-	// as of the time.
+	// is not there, and the caller must let the transaction fail. Old packs
+	// that no manifest names any more become garbage as of the time, even if
+	// they were garbage before and named again meanwhile.
 	Replace(key RepositoryKey, old []PackID, added []Pack, at time.Time) error
 	// Share copies the whole manifest of one repository to another of the
-	// same organization: a fork.
+	// same organization, which called Advance: a fork. The order is kept; what
+	// the fork adds itself is newer.
 	Share(from, to RepositoryKey) error
 	// Garbage returns up to limit packs, of all organizations, that became
 	// garbage before the time.
 	Garbage(before time.Time, limit int) ([]GarbagePack, error)
-	// Collect ends a pack that Garbage returned. If no manifest names the
-	// pack it removes its row and returns true: the caller may then delete
-	// its keys from the Bucket. Else it only forgets that it was garbage.
+	// Collect ends a pack that Garbage returned in the same transaction. If no
+	// manifest names the pack it removes its row and returns true: once that
+	// is committed the caller may delete its keys from the Bucket. Else it
+	// only forgets that it was garbage. False too if it is not garbage.
 	Collect(OrganizationID, PackID) (bool, error)
 }
 
@@ -149,6 +171,7 @@ type GarbagePack struct {
 // Events are the logs of repositories.
 type Events interface {
 	// Append adds to a repository's log, in a transaction that called Advance.
+	// It returns Conflict for a version and ordinal that are in the log.
 	Append(key RepositoryKey, events []Event) error
 	// List returns up to limit events after the given version and ordinal,
 	// oldest first.

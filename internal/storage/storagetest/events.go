@@ -10,19 +10,17 @@ var eventCases = map[string]func(*testing.T, store){
 	"appended and listed by page": func(t *testing.T, s store) {
 		key, other := s.repository("site").RepositoryKey, s.repository("other").RepositoryKey
 		var want []cairn.Event
-		for range 3 {
-			s.write(key, func(tx cairn.Tx, version int64) error {
-				added := []cairn.Event{
-					{Version: version, Ordinal: 0, At: day(int(version)), Actor: "jo\xff\x00", Kind: cairn.RefChanged,
-						RefUpdate: cairn.RefUpdate{Name: "refs/heads/\xfe", New: id(1)}},
-					{Version: version, Ordinal: 1, At: day(int(version)), Kind: "other",
-						RefUpdate: cairn.RefUpdate{Name: "refs/heads/b", Old: id(2), New: id(3)}},
-					{Version: version, Ordinal: 2, At: day(int(version)), Kind: cairn.RefChanged,
-						RefUpdate: cairn.RefUpdate{Name: "refs/heads/c", Old: id(2)}},
-				}
-				want = append(want, added...)
-				return tx.Events().Append(key, added)
-			})
+		for version := int64(1); version <= 3; version++ {
+			added := []cairn.Event{
+				{Version: version, Ordinal: 0, At: day(int(version)), Actor: "jo\xff\x00", Kind: cairn.RefChanged,
+					RefUpdate: cairn.RefUpdate{Name: "refs/heads/\xfe", New: id(1)}},
+				{Version: version, Ordinal: 1, At: day(int(version)), Kind: "other",
+					RefUpdate: cairn.RefUpdate{Name: "refs/heads/b", Old: id(2), New: id(3)}},
+				{Version: version, Ordinal: 2, At: day(int(version)), Kind: cairn.RefChanged,
+					RefUpdate: cairn.RefUpdate{Name: "refs/heads/c", Old: id(2)}},
+			}
+			want = append(want, added...)
+			s.write(key, func(tx cairn.Tx, _ int64) error { return tx.Events().Append(key, added) })
 		}
 		s.write(other, func(tx cairn.Tx, version int64) error {
 			return tx.Events().Append(other, []cairn.Event{{Version: version, At: day(1)}})

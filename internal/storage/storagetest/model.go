@@ -296,7 +296,7 @@ func (u *randomUpdates) key(r *rapid.T, org cairn.OrganizationID) cairn.Reposito
 func drawPack(r *rapid.T) cairn.Pack {
 	n := rapid.IntRange(1, 5).Draw(r, "pack")
 	if rapid.Bool().Draw(r, "inline") {
-		return inline(n, n*100)
+		return inline(n, n*10)
 	}
 	return pack(n)
 }
@@ -406,7 +406,8 @@ func (u *randomUpdates) compare(r *rapid.T) {
 			note(&want, "repository", m.repositories[key], refs, m.manifest(key), m.events[key])
 		}
 		for n := 1; n <= 5; n++ {
-			note(&want, "pack", m.packs[packKey{org, packID(n)}])
+			p := m.packs[packKey{org, packID(n)}]
+			note(&want, "pack", bare(p), string(p.Data), string(p.Index))
 		}
 	}
 	garbage := map[packKey]time.Time{}
@@ -433,7 +434,7 @@ func (u *randomUpdates) compare(r *rapid.T) {
 				if err != nil {
 					p = cairn.Pack{}
 				}
-				note(&got, "pack", p)
+				note(&got, "pack", bare(p), string(p.Data), string(p.Index))
 			}
 		}
 		list, err := tx.Packs().Garbage(day(28), 1_000_000)

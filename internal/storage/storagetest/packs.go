@@ -94,28 +94,29 @@ var packCases = map[string]func(*testing.T, store){
 	},
 	"what a fork names is no garbage": func(t *testing.T, s store) {
 		key, fork := s.repository("site").RepositoryKey, s.repository("fork").RepositoryKey
-		s.write(key, func(tx cairn.Tx, _ int64) error { return tx.Packs().Add(key, pack(1)) })
-		s.write(key, func(tx cairn.Tx, _ int64) error { return tx.Packs().Add(key, pack(2)) })
+		for _, n := range []int{11, 12, 13} {
+			s.write(key, func(tx cairn.Tx, _ int64) error { return tx.Packs().Add(key, pack(n)) })
+		}
 		s.write(fork, func(tx cairn.Tx, _ int64) error { return tx.Packs().Share(key, fork) })
 		s.write(fork, func(tx cairn.Tx, _ int64) error { return tx.Packs().Add(fork, pack(3)) })
-		sameList(t, "manifest of the fork", s.manifest(fork), []cairn.PackID{packID(3), packID(2), packID(1)})
+		inherited := []cairn.PackID{packID(3), packID(13), packID(12), packID(11)} // what the fork adds is newer
+		sameList(t, "manifest of the fork", s.manifest(fork), inherited)
 		s.write(key, func(tx cairn.Tx, _ int64) error {
-			return tx.Packs().Replace(key, []cairn.PackID{packID(1), packID(2)}, []cairn.Pack{pack(4)}, day(5))
+			return tx.Packs().Replace(key, []cairn.PackID{packID(11), packID(12)}, []cairn.Pack{pack(4)}, day(5))
 		})
 		sameList(t, "garbage while the fork names them", s.garbage(day(9)), nil)
-		sameList(t, "manifest", s.manifest(key), []cairn.PackID{packID(4)})
-		forkOfFork := s.repository("fork-of-fork").RepositoryKey
-		s.write(forkOfFork, func(tx cairn.Tx, _ int64) error { return tx.Packs().Share(fork, forkOfFork) })
-		sameList(t, "manifest of the fork's fork", s.manifest(forkOfFork), []cairn.PackID{packID(3), packID(2), packID(1)})
-		s.write(fork, func(tx cairn.Tx, _ int64) error {
-			return tx.Packs().Replace(fork, []cairn.PackID{packID(1)}, nil, day(6))
-		})
-		s.write(forkOfFork, func(tx cairn.Tx, _ int64) error {
-			return tx.Packs().Replace(forkOfFork, []cairn.PackID{packID(1)}, nil, day(7))
-		})
+		sameList(t, "manifest", s.manifest(key), []cairn.PackID{packID(4), packID(13)})
+		again := s.repository("fork-of-fork").RepositoryKey
+		s.write(again, func(tx cairn.Tx, _ int64) error { return tx.Packs().Share(fork, again) })
+		sameList(t, "manifest of the fork's fork", s.manifest(again), inherited)
+		for i, one := range []cairn.RepositoryKey{fork, again} {
+			s.write(one, func(tx cairn.Tx, _ int64) error {
+				return tx.Packs().Replace(one, []cairn.PackID{packID(11)}, nil, day(6+i))
+			})
+		}
 		s.view(func(tx cairn.Tx) error {
 			got, err := tx.Packs().Garbage(day(9), 9)
-			same(t, "garbage", got, []cairn.GarbagePack{{Organization: "acme", ID: packID(1), Key: "packs/1", Since: day(7)}})
+			same(t, "garbage", got, []cairn.GarbagePack{{Organization: "acme", ID: packID(11), Key: "packs/11", Since: day(7)}})
 			return err
 		})
 	},

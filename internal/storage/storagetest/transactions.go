@@ -194,6 +194,8 @@ var transactionCases = map[string]func(*testing.T, store){
 			if err != nil {
 				return err
 			}
+			refs := before[1].([]cairn.Ref)
+			n := len(refs)
 			updated := make(chan error)
 			go func() {
 				updated <- s.Update(t.Context(), func(tx cairn.Tx) error {
@@ -202,7 +204,8 @@ var transactionCases = map[string]func(*testing.T, store){
 							return err
 						}
 						return tx.Refs().Update(key, version, day(1), []cairn.RefUpdate{
-							{Name: "refs/heads/a", Old: id(1), New: id(2)}, {Name: "refs/heads/b", New: id(2)}})
+							{Name: "refs/heads/a", Old: refs[0].Target, New: id(n + 1)},
+							{Name: git.RefName(fmt.Sprintf("refs/heads/b%d", n)), New: id(n + 1)}})
 					})
 				})
 			}()
@@ -210,7 +213,7 @@ var transactionCases = map[string]func(*testing.T, store){
 				return err
 			}
 			// Whoever comes now sees the new, also from here.
-			same(t, "number of refs for others", len(s.refs(key)), 2)
+			same(t, "number of refs for others", len(s.refs(key)), n+1)
 			after, err := snapshot(tx, key)
 			same(t, "the view, later", after, before)
 			return err
