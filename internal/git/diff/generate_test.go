@@ -270,8 +270,7 @@ func importTrees(tb testing.TB, r *repository, trees []fileTree) []treePair {
 	var in bytes.Buffer
 	for _, t := range trees {
 		in.WriteString("commit refs/heads/trees\ncommitter C <c@example.com> 1700000000 +0000\ndata 0\ndeleteall\n")
-		for _, path := range slices.Sorted(maps.Keys(t)) {
-			f := t[path]
+		for path, f := range sortedTree(t) {
 			quoted := `"` + octal(path) + `"`
 			if f.mode == git.ModeSubmodule {
 				fmt.Fprintf(&in, "M 160000 %s %s\n", f.content, quoted)
@@ -298,4 +297,15 @@ func octal(path string) string {
 		fmt.Fprintf(&b, `\%03o`, path[i])
 	}
 	return b.String()
+}
+
+// sortedTree yields the files in the order of their paths.
+func sortedTree(t fileTree) func(yield func(string, file) bool) {
+	return func(yield func(string, file) bool) {
+		for _, path := range slices.Sorted(maps.Keys(t)) {
+			if !yield(path, t[path]) {
+				return
+			}
+		}
+	}
 }

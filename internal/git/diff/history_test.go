@@ -4,27 +4,27 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/cairn-storage/cairn/internal/git"
+	"github.com/cairn-storage/cairn/internal/gittest"
 )
 
 // TestHistory compares every commit of real histories with its first parent:
-// of this project's own, and of the repositories that CAIRN_TEST_HISTORY lists
-// (separated by colons).
+// of this project's own, and of the repositories whose directories
+// CAIRN_TEST_HISTORY lists, separated by colons.
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	dirs := filepath.SplitList(os.Getenv("CAIRN_TEST_HISTORY"))
-	if out, err := exec.CommandContext(t.Context(), "git", "rev-parse", "--absolute-git-dir").Output(); err == nil {
-		dirs = append(dirs, strings.TrimSpace(string(out)))
+	if own, ok := gittest.History(t); ok {
+		dirs = append(dirs, own.Dir)
 	}
 	for _, dir := range dirs {
 		pairs := firstParentPairs(t, dir)
 		for _, v := range variants {
-			t.Run(filepath.Base(filepath.Dir(dir))+"/"+v.name, func(t *testing.T) {
+			t.Run(strings.Trim(dir, "/")+": "+v.name, func(t *testing.T) {
 				t.Parallel()
 				compareAll(t, dir, pairs, v)
 			})
@@ -37,7 +37,7 @@ func firstParentPairs(t *testing.T, dir string) []treePair {
 	t.Helper()
 	trees := map[string]git.ObjectID{}
 	var commits [][]string
-	for line := range strings.Lines(string(runGit(t, dir, nil, "log", "--all", "--format=%H %T %P"))) {
+	for line := range strings.Lines(string(runGit(t, dir, nil, "log", "--format=%H %T %P"))) {
 		f := strings.Fields(line)
 		trees[f[0]] = git.MustParseObjectID(f[1])
 		commits = append(commits, f)

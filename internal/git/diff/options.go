@@ -9,6 +9,7 @@ const (
 	DefaultMaxLines    = 4 << 20
 	DefaultRenameScore = 50
 	DefaultRenameLimit = 1000
+	DefaultMaxChanges  = 1 << 20
 	DefaultMaxEntries  = 20 << 20
 )
 
@@ -68,7 +69,8 @@ func (o Options) ignoresSpace() bool {
 // them, renames not detected.
 type TreeOptions struct {
 	// Paths keeps the files that are one of these or lie below one, before
-	// renames are looked for. No paths means all; so does an empty one.
+	// renames are looked for. A path that ends in a slash does not mean a file
+	// of that name. No paths means all; so does an empty one.
 	Paths []string
 
 	Renames     bool // -M
@@ -76,14 +78,14 @@ type TreeOptions struct {
 
 	// RenameLimit is diff.renameLimit: beyond its square of candidates, only
 	// identical files and those of the same base name are compared. 0 means
-	// DefaultRenameLimit.
+	// DefaultRenameLimit, a negative number none.
 	RenameLimit int
 
 	// RenameFileSize is the largest blob in bytes that is read to see how
 	// similar it is; 0 means DefaultMaxFileSize.
 	RenameFileSize int64
 
-	MaxChanges int   // more changes than this are ErrTooLarge; 0 means no limit
+	MaxChanges int   // more changes than this are ErrTooLarge; 0 means DefaultMaxChanges
 	MaxEntries int64 // more tree entries read than this are ErrTooLarge; 0 means DefaultMaxEntries
 }
 

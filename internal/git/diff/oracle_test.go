@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -14,28 +13,14 @@ import (
 
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/git/diff"
+	"github.com/cairn-storage/cairn/internal/gittest"
 )
-
-// gitEnv keeps stock git from reading any configuration.
-func gitEnv() []string {
-	return append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C",
-		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_AUTHOR_DATE=1700000000 +0000",
-		"GIT_COMMITTER_NAME=C", "GIT_COMMITTER_EMAIL=c@example.com", "GIT_COMMITTER_DATE=1700000000 +0000")
-}
-
-func gitCommand(tb testing.TB, dir string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(tb.Context(), "git", args...)
-	cmd.Dir, cmd.Env = dir, gitEnv()
-	return cmd
-}
 
 // runGit returns what git prints.
 func runGit(tb testing.TB, dir string, input []byte, args ...string) []byte {
 	tb.Helper()
-	cmd := gitCommand(tb, dir, args...)
-	if input != nil {
-		cmd.Stdin = bytes.NewReader(input)
-	}
+	cmd := gittest.Command(tb, dir, args...)
+	cmd.Stdin = bytes.NewReader(input)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -64,7 +49,7 @@ func openRepository(tb testing.TB, dir string) *repository {
 	tb.Helper()
 	r := &repository{tb: tb, dir: dir}
 	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), "git", "cat-file", "--batch")
-	cmd.Dir, cmd.Env = dir, gitEnv()
+	cmd.Dir, cmd.Env = dir, gittest.Env()
 	var err error
 	if r.in, err = cmd.StdinPipe(); err != nil {
 		tb.Fatal(err)
@@ -132,7 +117,7 @@ func gitDiffs(tb testing.TB, dir string, pairs []treePair, args []string, each f
 	for _, p := range pairs {
 		fmt.Fprintln(&input, p)
 	}
-	cmd := gitCommand(tb, dir, append([]string{"diff-tree", "--stdin", "-r"}, args...)...)
+	cmd := gittest.Command(tb, dir, append([]string{"diff-tree", "--stdin", "-r"}, args...)...)
 	cmd.Stdin = &input
 	cmd.Stderr = io.Discard // rename limits
 	out, err := cmd.StdoutPipe()

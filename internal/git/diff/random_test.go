@@ -151,3 +151,68 @@ func applyPatch(t *testing.T, r *repository, p treePair) {
 		t.Errorf("patch from %s to %s gives %s:\n%s", p.a, p.b, got, patch.Bytes())
 	}
 }
+
+// TestRandomRenames has many files of few contents and names change places.
+func TestRandomRenames(t *testing.T) {
+	t.Parallel()
+	g, scale := randomTest(t)
+	var trees []fileTree
+	for range 60 * scale {
+		a, b := g.renamePair()
+		trees = append(trees, a, b)
+	}
+	compareVariants(t, trees)
+}
+
+// renamePair makes up a tree of files that resemble each other and another
+// with most of them moved and edited.
+func (g generator) renamePair() (fileTree, fileTree) {
+	a, b := fileTree{}, fileTree{}
+	names := []string{"index", "main", "mod", "x", "y", "z"}
+	path := func() string {
+		return fmt.Sprintf("%c/%c/%s.%d", 'a'+rune(g.IntN(4)), 'a'+rune(g.IntN(3)), pick(g, names), g.IntN(3))
+	}
+	var templates []file
+	for range 1 + g.IntN(4) {
+		text, _ := g.textPair(80)
+		templates = append(templates, file{git.ModeFile, text})
+	}
+	for range g.IntN(40) {
+		f := pick(g, templates)
+		for range g.IntN(3) {
+			f = g.edited(f)
+		}
+		a.put(path(), f)
+	}
+	for p, f := range sortedTree(a) {
+		if g.chance(60) {
+			p = path()
+		}
+		if g.chance(60) {
+			f = g.edited(f)
+		}
+		b.put(p, f)
+	}
+	return a, b
+}
+
+// TestPaths limits the comparison to some paths.
+func TestPaths(t *testing.T) {
+	t.Parallel()
+	g, scale := randomTest(t)
+	var trees []fileTree
+	for range 60 * scale {
+		a, b := g.treePair()
+		trees = append(trees, a, b)
+	}
+	r := newRepository(t)
+	pairs := importTrees(t, r, trees)
+	for _, paths := range [][]string{{"src"}, {"src/a", "a"}, {"src/a/main.c", "b.go"}, {"sr", "with space"}, {"a/"}} {
+		v := variant{
+			name: strings.Join(paths, " "),
+			args: append([]string{"-M", "--"}, paths...),
+			tree: diff.TreeOptions{Renames: true, Paths: paths},
+		}
+		t.Run(v.name, func(t *testing.T) { compareAll(t, r.dir, pairs, v) })
+	}
+}

@@ -11,16 +11,18 @@ import (
 
 // Trees returns the files that differ between two trees, directories followed,
 // in git's order, which is that of the bytes of the paths (a renamed file
-// stands at its new one). A zero id is the empty tree. What the trees have in
-// common is not read.
+// stands at its new one). A zero id is the empty tree, which need not be
+// stored. What the trees have in common is not read. It fails with ErrTooLarge
+// rather than return a part.
 func Trees(ctx context.Context, f git.ObjectFormat, src Objects, a, b git.ObjectID, opts TreeOptions) ([]Change, error) {
-	w := treeWalk{ctx: ctx, format: f, src: src, opts: opts, left: orDefault(opts.MaxEntries, DefaultMaxEntries)}
+	w := treeWalk{ctx: ctx, format: f, src: src, opts: opts, empty: f.EmptyTree(), left: orDefault(opts.MaxEntries, DefaultMaxEntries)}
 	for _, p := range opts.Paths {
-		if p = strings.Trim(p, "/"); p == "" {
+		name := strings.Trim(p, "/")
+		if name == "" {
 			w.paths = nil
 			break
 		}
-		w.paths = append(w.paths, p)
+		w.paths = append(w.paths, wantedPath{name, strings.HasSuffix(p, "/")})
 	}
 	if err := w.walk("", a, b, 0); err != nil {
 		return nil, err
@@ -31,16 +33,20 @@ func Trees(ctx context.Context, f git.ObjectFormat, src Objects, a, b git.Object
 	return findRenames(ctx, src, w.changes, opts)
 }
 
-// maxDepth is the deepest tree that is followed (git's core.maxTreeDepth).
-const maxDepth = 2048
+const (
+	maxDepth     = 2048      // of trees: git's core.maxTreeDepth
+	maxPathBytes = 256 << 20 // of all changes together
+)
 
 type treeWalk struct {
 	ctx     context.Context
 	format  git.ObjectFormat
 	src     Objects
 	opts    TreeOptions
-	paths   []string // none: everything
-	left    int64    // entries that may still be read
+	empty   git.ObjectID
+	paths   []wantedPath // none: everything
+	left    int64        // entries that may still be read
+	names   int64        // bytes of the paths in changes
 	changes []Change
 }
 
@@ -52,7 +58,7 @@ type treeCursor struct {
 }
 
 func (w *treeWalk) open(id git.ObjectID) (treeCursor, error) {
-	if id.IsZero() {
+	if id.IsZero() || id == w.empty {
 		return treeCursor{done: true}, nil
 	}
 	data, err := w.src.Tree(w.ctx, id)
@@ -176,7 +182,7 @@ func (w *treeWalk) differ(dir string, old, new *treeCursor, depth int) error {
 		either = new
 	}
 	path := dir + string(either.Name)
-	if !w.wanted(path, either.mode.IsTree()) {
+	if !w.wanted(path, either.mode) {
 		return nil
 	}
 	if either.mode.IsTree() {
@@ -204,21 +210,35 @@ func (w *treeWalk) differ(dir string, old, new *treeCursor, depth int) error {
 	case c.typeChanged():
 		c.Status = TypeChanged
 	}
-	if limit := w.opts.MaxChanges; limit > 0 && len(w.changes) == limit {
+	if limit := orDefault(w.opts.MaxChanges, DefaultMaxChanges); len(w.changes) >= limit {
 		return fmt.Errorf("%w: more than %d files differ", ErrTooLarge, limit)
+	}
+	if w.names += int64(len(path)); w.names > maxPathBytes {
+		return fmt.Errorf("%w: the paths of the files that differ are too long", ErrTooLarge)
 	}
 	w.changes = append(w.changes, c)
 	return nil
 }
 
+// wantedPath is one of TreeOptions.Paths.
+type wantedPath struct {
+	name   string
+	noFile bool // a file of that name is not meant
+}
+
 // wanted tells whether a path is among those asked for or lies below one; a
 // directory is also wanted if one of them lies below it.
-func (w *treeWalk) wanted(path string, isTree bool) bool {
+func (w *treeWalk) wanted(path string, mode git.FileMode) bool {
 	if w.paths == nil {
 		return true
 	}
 	for _, p := range w.paths {
-		if path == p || below(path, p) || isTree && below(p, path) {
+		switch {
+		case path == p.name:
+			if !p.noFile || mode.IsTree() || mode.IsSubmodule() {
+				return true
+			}
+		case below(path, p.name), mode.IsTree() && below(p.name, path):
 			return true
 		}
 	}
