@@ -223,7 +223,7 @@ func TestCheckObjectAgreesWithFsckOnMutations(t *testing.T) {
 	r, to := scratch(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	var samples []sample
-	for range 3000 {
+	for range 1500 {
 		samples = append(samples, mutate(random, to))
 	}
 	verdicts := fsckVerdicts(t, r, samples)

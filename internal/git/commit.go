@@ -3,6 +3,7 @@ package git
 import (
 	"bytes"
 	"fmt"
+	"strings"
 )
 
 // Commit is a parsed commit. Encode gives back the exact bytes of what
@@ -31,6 +32,21 @@ func (c *Commit) Signature() string {
 		}
 	}
 	return ""
+}
+
+// UTF8 returns a text of the commit (its message, a name) for who reads UTF-8,
+// as git log does: Latin-1 is converted if that is the commit's encoding. In
+// others, and in none, bytes that are not UTF-8 become U+FFFD.
+func (c *Commit) UTF8(text string) string {
+	switch strings.ToLower(c.Encoding) {
+	case "iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "latin-1":
+		runes := make([]rune, len(text))
+		for i := range len(text) {
+			runes[i] = rune(text[i])
+		}
+		return string(runes)
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
 }
 
 // ParseCommit reads a commit. The tree and the parents must be well formed;

@@ -13,7 +13,7 @@ func TestCheckGitmodulesAgreesWithFsck(t *testing.T) {
 	r, _ := scratch(t)
 	random := rand.New(rand.NewPCG(15, 16))
 	var samples []sample
-	for range 2000 {
+	for range 700 {
 		text := gitmodules(random)
 		blob := sample{kind: git.BlobObject, data: text}
 		tree := git.EncodeTree([]git.TreeEntry{{Mode: git.ModeFile, Name: ".gitmodules", ID: hashOf(t, git.BlobObject, []byte(text))}})

@@ -29,7 +29,7 @@ func TestParseRefNameAgreesWithCheckRefFormat(t *testing.T) {
 	t.Parallel()
 	names := append([]string{}, refNames...)
 	random := rand.New(rand.NewPCG(9, 10))
-	for range 150 {
+	for range 80 {
 		names = append(names, "refs/heads/"+randomRef(random))
 	}
 	for _, name := range names {
@@ -63,7 +63,7 @@ func TestBranchRefAgreesWithCheckRefFormat(t *testing.T) {
 	r := gittest.Init(t, gittest.Bare())
 	names := []string{"main", "feature/x", "-", "-x", "a/-x", "HEAD", "a/HEAD", "head", "@", "a@b", "refs/heads/x", "", "a..b", "a.lock", "日本", "a b", "."}
 	random := rand.New(rand.NewPCG(11, 12))
-	for range 100 {
+	for range 80 {
 		names = append(names, randomRef(random))
 	}
 	for _, name := range names {
