@@ -171,7 +171,8 @@ type GarbagePack struct {
 // Events are the logs of repositories.
 type Events interface {
 	// Append adds to a repository's log, in a transaction that called Advance.
-	// It returns Conflict for a version and ordinal that are in the log.
+	// It returns Conflict for a version and ordinal that are in the log, and
+	// the caller must let the transaction fail.
 	Append(key RepositoryKey, events []Event) error
 	// List returns up to limit events after the given version and ordinal,
 	// oldest first.

@@ -22,7 +22,7 @@ func (t events) Append(key cairn.RepositoryKey, added []cairn.Event) error {
 			return err
 		}
 		if n == 0 {
-			return cairn.Errorf(cairn.Conflict, "event %d.%d exists already", e.Version, e.Ordinal)
+			return t.spoil(cairn.Errorf(cairn.Conflict, "event %d.%d exists already", e.Version, e.Ordinal))
 		}
 	}
 	return nil

@@ -91,7 +91,7 @@ func (t packs) Replace(key cairn.RepositoryKey, old []cairn.PackID, added []cair
 			return err
 		}
 		if n == 0 {
-			return cairn.Errorf(cairn.Conflict, "pack %q is not in the manifest any more", cairn.Clip(string(id)))
+			return t.spoil(cairn.Errorf(cairn.Conflict, "pack %q is not in the manifest any more", cairn.Clip(string(id))))
 		}
 	}
 	if err := t.Add(key, added...); err != nil {

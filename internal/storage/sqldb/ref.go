@@ -112,5 +112,5 @@ func (t refs) conflict(key cairn.RepositoryKey, u cairn.RefUpdate) error {
 	if err != nil && cairn.KindOf(err) != cairn.NotFound {
 		return err
 	}
-	return &cairn.RefConflict{Update: u, Current: current.Target}
+	return t.spoil(&cairn.RefConflict{Update: u, Current: current.Target})
 }

@@ -31,7 +31,7 @@ type Tx struct {
 	session  *Session
 	mode     Mode
 	ended    bool
-	err      error // the first failure of the store
+	err      error // why the transaction cannot succeed any more
 	advanced []advance
 }
 
@@ -43,7 +43,7 @@ type advance struct {
 
 // Run runs f in the transaction that is open on the session; to begin and end
 // that is the caller's business. It returns f's error, or, when f returned
-// nil, the failure of the store that f did not pass on.
+// nil, an error that f should have passed on.
 func Run(ctx context.Context, s *Session, m Mode, f func(cairn.Tx) error) error {
 	tx := &Tx{ctx: ctx, session: s, mode: m}
 	defer tx.end()
@@ -133,6 +133,12 @@ func (t *Tx) failed(err error) error {
 	}
 	t.err = Unavailable(err)
 	return t.err
+}
+
+// spoil lets the whole transaction fail with err, because it is left half done.
+func (t *Tx) spoil(err error) error {
+	t.err = err
+	return err
 }
 
 // Unavailable wraps a failure of the store.

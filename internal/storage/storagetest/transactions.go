@@ -249,6 +249,34 @@ var transactionCases = map[string]func(*testing.T, store){
 		})
 		same(t, "number of refs", len(s.refs(key)), 1)
 	},
+	"a conflict over refs, packs or events cannot be swallowed": func(t *testing.T, s store) {
+		key := s.repository("site").RepositoryKey
+		s.write(key, func(tx cairn.Tx, version int64) error {
+			return tx.Events().Append(key, []cairn.Event{{Version: version}})
+		})
+		for name, halfDone := range map[string]func(cairn.Tx) error{
+			"refs": func(tx cairn.Tx) error {
+				return tx.Refs().Update(key, 1, day(1), []cairn.RefUpdate{{Name: "refs/heads/a", New: id(1)}, {Name: "refs/heads/b", Old: id(1)}})
+			},
+			"packs": func(tx cairn.Tx) error {
+				return tx.Packs().Replace(key, []cairn.PackID{packID(1)}, []cairn.Pack{pack(2)}, day(1))
+			},
+			"events": func(tx cairn.Tx) error { return tx.Events().Append(key, []cairn.Event{{Version: 9}, {Version: 1}}) },
+		} {
+			err := s.Update(t.Context(), func(tx cairn.Tx) error {
+				return advanced(tx, key, func(tx cairn.Tx, _ int64) error {
+					if err := halfDone(tx); !errors.Is(err, cairn.Conflict) {
+						t.Errorf("%s: got error %v, want %q", name, err, string(cairn.Conflict))
+					}
+					return nil
+				})
+			})
+			if !errors.Is(err, cairn.Conflict) {
+				t.Errorf("%s: got error %v from the Update, want %q", name, err, string(cairn.Conflict))
+			}
+		}
+		sameList(t, "refs", s.refs(key), nil)
+	},
 	"a context that was done before": func(t *testing.T, s store) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
