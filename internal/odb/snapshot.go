@@ -222,6 +222,17 @@ func (c *snapshotCache) removeLocked(e *list.Element) *Snapshot {
 	return sn
 }
 
+// drop forgets a repository's state.
+func (c *snapshotCache) drop(key cairn.RepositoryKey) {
+	c.mu.Lock()
+	var dropped *Snapshot
+	if e, ok := c.items[key]; ok {
+		dropped = c.removeLocked(e)
+	}
+	c.mu.Unlock()
+	dropped.Close()
+}
+
 func (c *snapshotCache) clear() {
 	c.mu.Lock()
 	var dropped []*Snapshot
@@ -239,3 +250,7 @@ func (c *snapshotCache) len() int {
 	defer c.mu.Unlock()
 	return c.used.Len()
 }
+
+// Due tells whether the repository has so many packs that it should be
+// compacted.
+func (sn *Snapshot) Due() bool { return len(sn.packs) >= sn.store.options.CompactAt }

@@ -188,7 +188,28 @@ func (s *Store) SnapshotOf(ctx context.Context, key cairn.RepositoryKey) (*Snaps
 	})
 }
 
+// openAttempts bounds how often open starts again because the packs of the
+// state that it read were collected before it held them.
+const openAttempts = 10
+
 func (s *Store) open(ctx context.Context, find func(cairn.Tx) (cairn.Repository, error)) (*Snapshot, error) {
+	for attempt := 1; ; attempt++ {
+		sn, err := s.read(ctx, find)
+		if err != nil {
+			return nil, err
+		}
+		if err = sn.load(ctx); err == nil {
+			s.snapshots.put(sn)
+			return sn, nil
+		}
+		sn.Close()
+		if attempt == openAttempts || cairn.KindOf(err) != cairn.Unavailable {
+			return nil, err
+		}
+	}
+}
+
+func (s *Store) read(ctx context.Context, find func(cairn.Tx) (cairn.Repository, error)) (*Snapshot, error) {
 	var found *Snapshot
 	err := s.options.Metadata.View(ctx, func(tx cairn.Tx) error {
 		found.Close() // of an earlier run of this function
@@ -215,6 +236,5 @@ func (s *Store) open(ctx context.Context, find func(cairn.Tx) (cairn.Repository,
 		found.Close()
 		return nil, err
 	}
-	s.snapshots.put(found)
 	return found, nil
 }

@@ -71,16 +71,33 @@ func (s *Store) collectGarbage(ctx context.Context, o SweepOptions, r *SweepResu
 			batch, err = tx.Packs().Garbage(o.GarbageBefore, sweepBatch)
 			return err
 		})
-		if err != nil || len(batch) == 0 {
+		if err != nil {
 			return err
 		}
+		kept := 0
 		for _, g := range batch {
+			if s.inUse(packKey{g.Organization, g.ID}) {
+				kept++
+				continue
+			}
 			if err := s.collect(ctx, g, r); err != nil {
 				return err
 			}
 		}
+		if kept == len(batch) {
+			return nil // what snapshots use is left to a later sweep
+		}
 	}
 	return nil
+}
+
+// inUse tells whether a snapshot of this process holds the pack. Readers on
+// other nodes have the grace time.
+func (s *Store) inUse(key packKey) bool {
+	s.packsMu.Lock()
+	defer s.packsMu.Unlock()
+	_, ok := s.packs[key]
+	return ok
 }
 
 // collect ends one garbage pack: first its row, then its bytes. A crash
