@@ -1,6 +1,10 @@
 package service
 
-import "time"
+import (
+	"time"
+
+	"github.com/cairn-storage/cairn/internal/git/protocol"
+)
 
 // Limits bound what one request may ask for. A zero field means its default.
 type Limits struct {
@@ -13,7 +17,10 @@ type Limits struct {
 	RefsPerPush   int           // refs moved by one push; default 10,000
 	DiffFileSize  int64         // bytes of a file that a diff shows; default 500 KB
 	DiffFileLines int           // changed lines of a file that a diff shows; default 2,000
-	WalkEntries   int64         // tree entries that one listing or diff may visit; default 5,000,000
+	// Git bounds what one request of a Git client may hold. If its Wants is
+	// zero, all of it is protocol.DefaultLimits.
+	Git         protocol.Limits
+	WalkEntries int64 // tree entries that one listing or diff may visit; default 5,000,000
 }
 
 func (l Limits) withDefaults() Limits {
@@ -27,6 +34,10 @@ func (l Limits) withDefaults() Limits {
 	set(&l.DiffFileSize, 500_000)
 	set(&l.DiffFileLines, 2_000)
 	set(&l.WalkEntries, 5_000_000)
+	if l.Git.Wants == 0 {
+		l.Git = protocol.DefaultLimits()
+	}
+	l.Git.Commands = l.RefsPerPush
 	return l
 }
 

@@ -21,6 +21,9 @@ type ReceiveOptions struct {
 	// none everything stays in memory.
 	TempFile    TempFile
 	SpoolMemory int64
+	// SpoolFile makes the file for the pack itself if TempFile is not to: a
+	// caller that keeps the file may want it to have a name.
+	SpoolFile TempFile
 
 	// Base returns an object that a thin pack builds on, or an error if there
 	// is none. One goroutine calls it. nil: thin packs are refused.
@@ -134,7 +137,10 @@ func newReceiver(r io.Reader, opts ReceiveOptions) *receiver {
 	if d := opts.Limits.DeltaDepth; d <= 0 || d > MaxDeltaDepth {
 		opts.Limits.DeltaDepth = MaxDeltaDepth
 	}
-	spool := NewSpool(opts.SpoolMemory, opts.TempFile)
+	if opts.SpoolFile == nil {
+		opts.SpoolFile = opts.TempFile
+	}
+	spool := NewSpool(opts.SpoolMemory, opts.SpoolFile)
 	return &receiver{
 		opts:  opts,
 		spool: spool,
