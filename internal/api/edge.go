@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -72,7 +73,7 @@ func Edge(next http.Handler, o EdgeOptions) http.Handler {
 func (o EdgeOptions) end(r *http.Request, out *recorder, n *note, took time.Duration) {
 	route := n.route
 	if route == "" {
-		route = r.Pattern
+		route = r.Pattern[strings.IndexByte(r.Pattern, ' ')+1:]
 	}
 	if route == "" {
 		route = "other"

@@ -1,0 +1,120 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"net/http/pprof"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/cairn-storage/cairn/internal/odb"
+)
+
+// metrics are the figures of a server, in a registry of its own.
+type metrics struct {
+	registry    *prometheus.Registry
+	requests    *prometheus.HistogramVec
+	compactions *prometheus.CounterVec
+	merged      prometheus.Counter
+	swept       *prometheus.CounterVec
+}
+
+func newMetrics(store *odb.Store, version string, queued func() int) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "cairn_http_request_duration_seconds",
+			Help:    "Time from a request's header to the end of its answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
+		}, []string{"method", "route", "status"}),
+		compactions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cairn_compactions_total", Help: "Compactions by result.",
+		}, []string{"result"}),
+		merged: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "cairn_compaction_packs_merged_total", Help: "Packs that compactions replaced.",
+		}),
+		swept: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cairn_swept_total", Help: "Things that sweeps removed, by kind.",
+		}, []string{"kind"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "cairn_build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"version": version},
+	})
+	build.Set(1)
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	m.registry.MustRegister(
+		m.requests, m.compactions, m.merged, m.swept, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		gauge("cairn_object_cache_bytes", "Decoded objects in memory.", func() float64 { return float64(store.Stats().CachedBytes) }),
+		gauge("cairn_open_packs", "Packs that are open for reading.", func() float64 { return float64(store.Stats().OpenPacks) }),
+		gauge("cairn_cached_snapshots", "Repositories whose last state is in memory.", func() float64 { return float64(store.Stats().Snapshots) }),
+		gauge("cairn_compaction_queue", "Repositories that wait for a look.", func() float64 { return float64(queued()) }),
+	)
+	return m
+}
+
+func (m *metrics) observe(method, route string, status int, took time.Duration) {
+	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
+func (m *metrics) compacted(r odb.CompactResult, err error) {
+	switch {
+	case err != nil:
+		m.compactions.WithLabelValues("error").Inc()
+	case r.Before > r.After:
+		m.compactions.WithLabelValues("merged").Inc()
+		m.merged.Add(float64(r.Before - r.After + 1))
+	default:
+		m.compactions.WithLabelValues("nothing to do").Inc()
+	}
+}
+
+func (m *metrics) sweptAway(r odb.SweepResult) {
+	m.swept.WithLabelValues("repository").Add(float64(r.Repositories))
+	m.swept.WithLabelValues("pack").Add(float64(r.Packs))
+	m.swept.WithLabelValues("orphan").Add(float64(r.Orphans))
+}
+
+// opsHandler serves what is for operators alone, on a listener of its own.
+func (s *Server) opsHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{Registry: s.metrics.registry}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /healthz", healthz)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	return mux
+}
+
+// healthz says that the process is alive.
+func healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// readyTimeout bounds one question to the stores.
+const readyTimeout = 2 * time.Second
+
+// readyz says whether requests should be sent here: the stores answer, and the
+// server is not about to stop.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	reason := s.unready(ctx)
+	if reason != "" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte(reason + "\n"))
+		return
+	}
+	_, _ = w.Write([]byte("ready\n"))
+}

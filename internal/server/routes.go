@@ -1,0 +1,63 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/cairn-storage/cairn/internal/api"
+	"github.com/cairn-storage/cairn/internal/api/admin"
+	"github.com/cairn-storage/cairn/internal/api/codestorage"
+	"github.com/cairn-storage/cairn/internal/api/githttp"
+	"github.com/cairn-storage/cairn/internal/cairn"
+)
+
+// routes tells the faces apart. What ends in one of Git's requests below a
+// ".git" segment is Git's, whatever comes before; the rest goes by prefix.
+func (s *Server) routes() http.Handler {
+	auth := api.NewAuth(s.service, s.adminToken)
+	git := githttp.New(s.service, auth, githttp.Options{})
+	mux := http.NewServeMux()
+	storage := codestorage.New(s.service, codestorage.Options{ExternalURL: s.ExternalURL(), LineSize: int(s.config.MaxLineSize)})
+	mux.Handle("/api/", storage)
+	mux.Handle("/codestorage/api/", http.StripPrefix("/codestorage", storage))
+	mux.Handle("/admin/v1/", admin.New(s.service, auth))
+	mux.HandleFunc("GET /healthz", healthz)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /openapi.json", api.Handler(serveOpenAPI))
+	mux.Handle("/", api.Handler(notFound))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isGit(r) {
+			git.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// isGit tells whether a Git client sent the request. A tag in an address of the
+// API may end in ".git" too, so below the prefixes of faces only Git's own
+// requests count.
+func isGit(r *http.Request) bool {
+	if !githttp.Matches(r) {
+		return false
+	}
+	path := r.URL.EscapedPath()
+	if !strings.HasPrefix(path, "/api/") && !strings.HasPrefix(path, "/admin/") {
+		return true
+	}
+	return strings.HasSuffix(path, ".git/info/refs") || strings.HasSuffix(path, ".git/git-upload-pack") || strings.HasSuffix(path, ".git/git-receive-pack")
+}
+
+func notFound(http.ResponseWriter, *http.Request) error {
+	return cairn.Errorf(cairn.NotFound, "there is nothing at this address; /openapi.json lists what there is")
+}
+
+// externalHost is the host that clients use, if one is configured.
+func externalHost(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}

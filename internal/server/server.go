@@ -1,0 +1,409 @@
+// Package server is the only wiring: it opens the data directory and the two
+// stores, puts the service and the faces over them, listens, and takes all of
+// it down again in order. Its rule is that nothing else in the project knows
+// which drivers and faces there are. It decides nothing about requests.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cairn-storage/cairn/internal/api"
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/config"
+	"github.com/cairn-storage/cairn/internal/odb"
+	"github.com/cairn-storage/cairn/internal/service"
+	"github.com/cairn-storage/cairn/internal/storage/dir"
+	"github.com/cairn-storage/cairn/internal/storage/sqldb"
+	"github.com/cairn-storage/cairn/internal/storage/sqlite"
+	"github.com/cairn-storage/cairn/internal/worker"
+)
+
+// Server is a running server.
+type Server struct {
+	config     config.Config
+	logger     *slog.Logger
+	version    string
+	adminToken string
+	authority  string // the file that clients trust, with tls-self-signed
+
+	data     *dataDir
+	metadata cairn.Metadata
+	bucket   cairn.FileBucket
+	closers  []func() error // in the order of opening
+
+	store   *odb.Store
+	service *service.Service
+	worker  atomic.Pointer[worker.Worker]
+	metrics *metrics
+
+	main, ops *http.Server
+	running   sync.WaitGroup // requests of main
+	url       string
+	opsURL    string
+	failed    chan error // of listeners
+	draining  atomic.Bool
+}
+
+// Start opens everything and begins to serve. When it returns nil the server
+// accepts requests; the caller ends it with Stop.
+func Start(ctx context.Context, c config.Config, logger *slog.Logger, version string) (*Server, error) {
+	s := &Server{config: c, logger: logger, version: version, failed: make(chan error, 2)}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	if err := s.listen(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// URL is where the server is reached, without a slash at the end.
+func (s *Server) URL() string { return s.url }
+
+// OpsURL is where the figures are; empty if nowhere.
+func (s *Server) OpsURL() string { return s.opsURL }
+
+// ExternalURL is what links and clone addresses begin with.
+func (s *Server) ExternalURL() string {
+	if s.config.ExternalURL != "" {
+		return strings.TrimRight(s.config.ExternalURL, "/")
+	}
+	return s.url
+}
+
+// AdminToken is the token for /admin/v1.
+func (s *Server) AdminToken() string { return s.adminToken }
+
+// Authority is the file with the certificate that clients have to trust; empty
+// without tls-self-signed.
+func (s *Server) Authority() string { return s.authority }
+
+// Failed returns what ended a listener that nobody stopped.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// open opens the data directory, the stores and what lies over them.
+func (s *Server) open(ctx context.Context) (err error) {
+	if s.data, err = openDataDir(s.config.Data); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.data.close)
+	s.adminToken = string(s.config.AdminToken)
+	if s.adminToken == "" {
+		if s.adminToken, err = s.data.adminToken(); err != nil {
+			return err
+		}
+	}
+	if err := s.openStores(ctx); err != nil {
+		return err
+	}
+	c := s.config
+	s.store, err = odb.Open(odb.Options{
+		Metadata:    s.metadata,
+		Bucket:      s.bucket,
+		ScratchDir:  s.data.file(scratchName),
+		Logger:      s.logger,
+		CacheBytes:  int64(c.CacheSize),
+		InlineLimit: int64(c.InlineLimit),
+		CompactAt:   c.CompactAt,
+		Grace:       c.Grace,
+		Push: odb.PushLimits{
+			PackSize:   int64(c.MaxPackSize),
+			ObjectSize: int64(c.MaxObjectSize),
+			Objects:    c.MaxPackObjects,
+			Inflated:   int64(c.MaxInflatedSize),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.store.Close)
+	s.service = service.New(service.Options{
+		Store:   s.store,
+		Logger:  s.logger,
+		Limits:  limits(c),
+		Upkeep:  service.Upkeep{Retention: c.Retention, Grace: c.Grace, OrphansAfter: c.OrphansAfter},
+		Changed: func(key cairn.RepositoryKey) { s.worker.Load().Changed(key) },
+	})
+	s.metrics = newMetrics(s.store, s.version, func() int { return s.worker.Load().Queued() })
+	s.startWorker()
+	return nil
+}
+
+func limits(c config.Config) service.Limits {
+	return service.Limits{
+		CommitFiles:   c.MaxCommitFiles,
+		FileSize:      int64(c.MaxFileSize),
+		RequestSize:   int64(c.MaxRequestSize),
+		LineSize:      int(c.MaxLineSize),
+		TokenTTL:      c.MaxTokenTTL,
+		PolicyRules:   c.MaxPolicyRules,
+		RefsPerPush:   c.MaxRefsPerPush,
+		DiffFileSize:  int64(c.MaxDiffFileSize),
+		DiffFileLines: c.MaxDiffFileLines,
+		WalkEntries:   c.MaxWalkEntries,
+	}
+}
+
+// openStores opens the two stores that the configuration's addresses name.
+func (s *Server) openStores(ctx context.Context) error {
+	path, ok := strings.CutPrefix(s.config.Metadata, "sqlite:")
+	if !ok {
+		return fmt.Errorf("metadata store %q: this version knows sqlite:PATH", s.config.Metadata)
+	}
+	if path = strings.TrimPrefix(path, "//"); path == "" {
+		path = s.data.file(databaseName)
+	}
+	metadata, err := sqlite.Open(ctx, path)
+	if errors.Is(err, sqldb.ErrNewerSchema) {
+		return fmt.Errorf("%s: %w", path, err)
+	} else if err != nil {
+		return fmt.Errorf("open metadata store: %w", err)
+	}
+	s.metadata = metadata
+	s.closers = append(s.closers, metadata.Close)
+
+	path, ok = strings.CutPrefix(s.config.Bucket, "file:")
+	if !ok {
+		return fmt.Errorf("bucket %q: this version knows file:DIR", s.config.Bucket)
+	}
+	if path = strings.TrimPrefix(path, "//"); path == "" {
+		path = s.data.file(bucketName)
+	}
+	bucket, err := dir.Open(path)
+	if err != nil {
+		return fmt.Errorf("open bucket: %w", err)
+	}
+	s.bucket = bucket
+	s.closers = append(s.closers, bucket.Close)
+	return nil
+}
+
+func (s *Server) startWorker() {
+	s.worker.Store(worker.Start(worker.Options{
+		Compact: func(ctx context.Context, key cairn.RepositoryKey) error {
+			result, err := s.service.CompactIfDue(ctx, key)
+			s.metrics.compacted(result, err)
+			return err
+		},
+		Sweep: func(ctx context.Context) error {
+			result, err := s.service.Sweep(ctx)
+			s.metrics.sweptAway(result)
+			return err
+		},
+		SweepEvery: s.config.SweepEvery,
+		Logger:     s.logger,
+	}))
+	s.closers = append(s.closers, func() error { s.worker.Load().Close(); return nil })
+}
+
+// listen opens the listeners and begins to serve them.
+func (s *Server) listen() error {
+	listener, err := net.Listen("tcp", s.config.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w; choose another address with --listen", err)
+	}
+	security, err := s.tlsConfig(listener.Addr())
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	s.url = "http://" + hostPort(listener.Addr())
+	if security != nil {
+		s.url = "https://" + hostPort(listener.Addr())
+	}
+	s.main = s.newHTTPServer(s.edge(), s.config.RequestTimeout)
+	s.main.TLSConfig = security
+	s.closers = append(s.closers, s.closeMain)
+	s.listenOps()
+	if err := writePrivate(s.data.file(addressName), []byte(s.url+"\n")); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	go s.serve(s.main, listener)
+	return nil
+}
+
+// listenOps serves the operators' address. A server without it is better than
+// none.
+func (s *Server) listenOps() {
+	if s.config.OpsListen == "" {
+		return
+	}
+	listener, err := net.Listen("tcp", s.config.OpsListen)
+	if err != nil {
+		s.logger.Warn("no metrics: ops-listen cannot be opened", "address", s.config.OpsListen, "error", err)
+		return
+	}
+	s.ops = s.newHTTPServer(s.opsHandler(), 0)
+	s.opsURL = "http://" + hostPort(listener.Addr())
+	s.closers = append(s.closers, s.ops.Close)
+	go s.serve(s.ops, listener)
+}
+
+// serve runs until the server is stopped; Stop and Close end it.
+func (s *Server) serve(h *http.Server, listener net.Listener) {
+	var err error
+	if h.TLSConfig != nil {
+		err = h.ServeTLS(listener, "", "")
+	} else {
+		err = h.Serve(listener)
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		s.failed <- fmt.Errorf("listener %s: %w", listener.Addr(), err)
+	}
+}
+
+func (s *Server) newHTTPServer(handler http.Handler, timeout time.Duration) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: s.config.HeaderTimeout,
+		IdleTimeout:       s.config.IdleTimeout,
+		ReadTimeout:       timeout,
+		MaxHeaderBytes:    64 << 10,
+		Protocols:         protocols,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// tlsConfig returns what HTTPS is served with; nil for plain HTTP.
+func (s *Server) tlsConfig(address net.Addr) (*tls.Config, error) {
+	var certificate tls.Certificate
+	var err error
+	switch {
+	case s.config.TLSSelfSigned:
+		certificate, s.authority, err = selfSigned(s.data.file(tlsName), s.hosts(address), time.Now())
+	case s.config.TLSCert != "":
+		certificate, err = tls.LoadX509KeyPair(s.config.TLSCert, s.config.TLSKey)
+	default:
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// unready says why the server should get no requests; empty if it should.
+func (s *Server) unready(ctx context.Context) string {
+	if s.draining.Load() {
+		return "stopping"
+	}
+	err := s.metadata.View(ctx, func(tx cairn.Tx) error {
+		_, err := tx.Organizations().List("", 1)
+		return err
+	})
+	if err != nil {
+		s.logger.Warn("metadata store does not answer", "error", err)
+		return "metadata store does not answer"
+	}
+	if _, err := s.bucket.Stat(ctx, "ready"); err != nil && !errors.Is(err, cairn.NotFound) {
+		s.logger.Warn("bucket does not answer", "error", err)
+		return "bucket does not answer"
+	}
+	return ""
+}
+
+// Stop ends the server: no new requests, those under way may finish within
+// drain-timeout, then everything is closed.
+func (s *Server) Stop() error {
+	s.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.DrainTimeout)
+	defer cancel()
+	err := s.main.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.logger.Warn("requests were cut off: they took longer than drain-timeout", "drain_timeout", s.config.DrainTimeout.String())
+		err = nil
+	}
+	return errors.Join(err, s.close())
+}
+
+// close closes what was opened, the last first. Below a request that does not
+// end nothing is closed: it would read from packs that are mapped no more.
+func (s *Server) close() error {
+	var err error
+	for len(s.closers) > 0 {
+		last := len(s.closers) - 1
+		next := s.closers[last]()
+		err = errors.Join(err, next)
+		s.closers = s.closers[:last]
+		if errors.Is(next, errStillRunning) {
+			s.closers = nil
+		}
+	}
+	return err
+}
+
+// cutOffTime is how long a request may take to notice that it is cut off.
+const cutOffTime = 5 * time.Second
+
+var errStillRunning = errors.New("some requests did not end when they were cut off")
+
+// closeMain cuts off what still runs and waits for it.
+func (s *Server) closeMain() error {
+	err := s.main.Close()
+	ended := make(chan struct{})
+	go func() { s.running.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return err
+	case <-time.After(cutOffTime):
+		return errors.Join(err, errStillRunning)
+	}
+}
+
+// hosts are the names and addresses under which clients may reach a listener.
+func (s *Server) hosts(address net.Addr) []string {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	if name, err := os.Hostname(); err == nil && name != "" {
+		hosts = append(hosts, name)
+	}
+	if host, _, err := net.SplitHostPort(address.String()); err == nil {
+		if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() && !ip.IsLoopback() {
+			hosts = append(hosts, host)
+		}
+	}
+	if host := externalHost(s.config.ExternalURL); host != "" {
+		hosts = append(hosts, host)
+	}
+	return hosts
+}
+
+// hostPort is an address that a client on this machine can use.
+func hostPort(address net.Addr) string {
+	host, port, err := net.SplitHostPort(address.String())
+	if err != nil {
+		return address.String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// edge is the handler of the main listener.
+func (s *Server) edge() http.Handler {
+	edge := api.Edge(s.routes(), api.EdgeOptions{
+		Logger:      s.logger,
+		Timeout:     s.config.RequestTimeout,
+		MaxRequests: s.config.MaxRequests,
+		Observe:     s.metrics.observe,
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.running.Add(1)
+		defer s.running.Done()
+		edge.ServeHTTP(w, r)
+	})
+}

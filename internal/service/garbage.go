@@ -1,0 +1,105 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/odb"
+)
+
+// GarbageResult says what CollectGarbage did.
+type GarbageResult struct {
+	Repositories int // looked at
+	Compacted    int // of them
+	Purged       int // deleted repositories that are gone for good
+	Packs        int // removed
+	Orphans      int // removed
+	OrphanBytes  int64
+}
+
+// CollectGarbage compacts every repository that has more packs than it needs
+// and removes what is old enough to go, for the operator. All of it happens in
+// the background anyway; this is for who will not wait.
+func (s *Service) CollectGarbage(ctx context.Context, who cairn.Actor, progress func(GarbageResult)) (GarbageResult, error) {
+	var result GarbageResult
+	if err := authorizeOperator(who); err != nil {
+		return result, err
+	}
+	err := s.eachRepository(ctx, func(r cairn.Repository) error {
+		done, err := s.store.Compact(ctx, r.RepositoryKey)
+		if err != nil && !errors.Is(err, cairn.NotFound) { // deleted meanwhile
+			return fmt.Errorf("compact %s: %w", r.Name, err)
+		}
+		result.Repositories++
+		if done.After < done.Before {
+			result.Compacted++
+		}
+		progress(result)
+		return nil
+	})
+	if err != nil {
+		return result, err
+	}
+	swept, err := s.Sweep(ctx)
+	result.Purged, result.Packs, result.Orphans, result.OrphanBytes = swept.Repositories, swept.Packs, swept.Orphans, swept.Bytes
+	return result, err
+}
+
+// eachRepository calls f for all living repositories of all organizations.
+func (s *Service) eachRepository(ctx context.Context, f func(cairn.Repository) error) error {
+	const batch = 256
+	var lastOrg cairn.OrganizationName
+	for {
+		var orgs []cairn.Organization
+		err := s.metadata.View(ctx, func(tx cairn.Tx) (err error) {
+			orgs, err = tx.Organizations().List(lastOrg, batch)
+			return err
+		})
+		if err != nil || len(orgs) == 0 {
+			return err
+		}
+		for _, org := range orgs {
+			if err := s.eachRepositoryOf(ctx, org.ID, batch, f); err != nil {
+				return err
+			}
+			lastOrg = org.Name
+		}
+	}
+}
+
+func (s *Service) eachRepositoryOf(ctx context.Context, org cairn.OrganizationID, batch int, f func(cairn.Repository) error) error {
+	var last cairn.RepositoryName
+	for {
+		var found []cairn.Repository
+		err := s.metadata.View(ctx, func(tx cairn.Tx) (err error) {
+			found, err = tx.Repositories().List(org, "", last, batch)
+			return err
+		})
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		for _, r := range found {
+			if err := f(r); err != nil {
+				return err
+			}
+			last = r.Name
+		}
+	}
+}
+
+// CompactIfDue compacts a repository that has many packs. It is for the
+// server's own background work, which acts for nobody.
+func (s *Service) CompactIfDue(ctx context.Context, key cairn.RepositoryKey) (odb.CompactResult, error) {
+	sn, err := s.store.SnapshotOf(ctx, key)
+	if err != nil {
+		return odb.CompactResult{}, err
+	}
+	due := sn.Due()
+	sn.Close()
+	if !due {
+		return odb.CompactResult{}, nil
+	}
+	return s.store.Compact(ctx, key)
+}
