@@ -319,7 +319,7 @@ func (r *repo) commit(metadata object, changes ...change) string {
 // content reads a file.
 func (r *repo) content(ref, path string) string {
 	r.t.Helper()
-	return string(r.get("/api/v1/repos/file?ref=" + url.QueryEscape(ref) + "&path=" + url.QueryEscape(path)).want(r.t, 200).body)
+	return string(r.get("/api/v1/repos/file?ref="+url.QueryEscape(ref)+"&path="+url.QueryEscape(path)).want(r.t, 200).body)
 }
 
 // stored reads a pack from the bucket.
