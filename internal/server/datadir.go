@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // The names in a data directory.
@@ -26,6 +27,8 @@ const (
 type dataDir struct {
 	path string
 	lock *os.File
+	// lockedAt is when the lock was taken, by the file system's clock.
+	lockedAt time.Time
 }
 
 // openDataDir makes the directory if there is none and takes its lock, which
@@ -43,7 +46,7 @@ func openDataDir(path string) (*dataDir, error) {
 		holder, _ := os.ReadFile(name)
 		return nil, errors.Join(lockError(err, path, strings.TrimSpace(string(holder))), lock.Close())
 	}
-	d := &dataDir{path, lock}
+	d := &dataDir{path: path, lock: lock}
 	// Who holds it is for people; that it is held is what counts.
 	if err := lock.Truncate(0); err == nil {
 		_, err = fmt.Fprintf(lock, "%d\n", os.Getpid())
@@ -51,6 +54,11 @@ func openDataDir(path string) (*dataDir, error) {
 			return nil, errors.Join(fmt.Errorf("data directory: %w", err), d.close())
 		}
 	}
+	info, err := lock.Stat()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("data directory: %w", err), d.close())
+	}
+	d.lockedAt = info.ModTime()
 	return d, nil
 }
 

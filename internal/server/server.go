@@ -132,7 +132,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 		Store:   s.store,
 		Logger:  s.logger,
 		Limits:  limits(c),
-		Upkeep:  service.Upkeep{Retention: c.Retention, Grace: c.Grace, OrphansAfter: c.OrphansAfter},
+		Upkeep:  service.Upkeep{Retention: c.Retention, Grace: c.Grace, OrphansAfter: c.OrphansAfter, AloneSince: s.data.lockedAt},
 		Changed: func(key cairn.RepositoryKey) { s.worker.Load().Changed(key) },
 	})
 	s.metrics = newMetrics(s.store, s.version, func() int { return s.worker.Load().Queued() })

@@ -14,6 +14,11 @@ type Upkeep struct {
 	Retention    time.Duration // of deleted repositories; default 7 days
 	Grace        time.Duration // of packs that nothing names any more; default 1 hour
 	OrphansAfter time.Duration // of stored packs that nothing ever named; default 1 day
+	// AloneSince is when this process became the only one that writes to the
+	// stores: packs stored before and never named were left by a crash, and
+	// need not grow old. Zero if other processes write too. It is by the
+	// clock that dates the items of the Bucket.
+	AloneSince time.Time
 }
 
 func (u Upkeep) withDefaults() Upkeep {
@@ -45,9 +50,13 @@ func (s *Service) CheckRepository(ctx context.Context, who cairn.Actor, name cai
 // background work, which acts for nobody.
 func (s *Service) Sweep(ctx context.Context) (odb.SweepResult, error) {
 	now := s.now()
+	orphans := now.Add(-s.upkeep.OrphansAfter)
+	if orphans.Before(s.upkeep.AloneSince) {
+		orphans = s.upkeep.AloneSince
+	}
 	return s.store.Sweep(ctx, odb.SweepOptions{
 		DeletedBefore: now.Add(-s.upkeep.Retention),
 		GarbageBefore: now.Add(-s.upkeep.Grace),
-		OrphansBefore: now.Add(-s.upkeep.OrphansAfter),
+		OrphansBefore: orphans,
 	})
 }

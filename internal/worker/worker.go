@@ -30,7 +30,7 @@ type Options struct {
 	// Compact is called for repositories that were written to. It decides
 	// whether there is something to do.
 	Compact func(context.Context, cairn.RepositoryKey) error
-	// Sweep is called every SweepEvery.
+	// Sweep is called at once and then every SweepEvery.
 	Sweep      func(context.Context) error
 	SweepEvery time.Duration
 	Workers    int // compactions at a time; default 1
@@ -109,13 +109,13 @@ func (w *Worker) sweep(ctx context.Context) {
 	ticker := time.NewTicker(w.options.SweepEvery)
 	defer ticker.Stop()
 	for {
+		if err := w.options.Sweep(ctx); err != nil && ctx.Err() == nil {
+			w.options.Logger.Error("sweep failed", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := w.options.Sweep(ctx); err != nil && ctx.Err() == nil {
-				w.options.Logger.Error("sweep failed", "error", err)
-			}
 		}
 	}
 }
