@@ -13,10 +13,13 @@ type classCount struct{ a, b int32 }
 // compares numbers, and returns how often each number occurs.
 func classify(a, b *text, opts Options) []classCount {
 	total := a.len() + b.len()
+	likely := max(a.len(), b.len()) + 16 // classes: most lines are on both sides
 	t := classTable{
-		seed:  maphash.MakeSeed(),
-		slots: make([]int32, 1<<bits.Len(uint(total+total/2))),
-		canon: canonicalForm(opts),
+		seed:   maphash.MakeSeed(),
+		slots:  make([]int32, 1<<bits.Len(uint(total+total/2))),
+		lines:  make([]hashedLine, 0, likely),
+		counts: make([]classCount, 0, likely),
+		canon:  canonicalForm(opts),
 	}
 	classes := make([]int32, total)
 	a.class, b.class = classes[:a.len():a.len()], classes[a.len():]

@@ -199,7 +199,7 @@ func (g generator) treePair() (fileTree, fileTree) {
 	}
 	b := maps.Clone(a)
 	for range g.IntN(8) {
-		paths := slices.Sorted(maps.Keys(b))
+		paths := sortedPaths(b)
 		if len(paths) == 0 || g.chance(15) {
 			b.put(g.path(), g.file())
 			continue
@@ -302,10 +302,12 @@ func octal(path string) string {
 // sortedTree yields the files in the order of their paths.
 func sortedTree(t fileTree) func(yield func(string, file) bool) {
 	return func(yield func(string, file) bool) {
-		for _, path := range slices.Sorted(maps.Keys(t)) {
+		for _, path := range sortedPaths(t) {
 			if !yield(path, t[path]) {
 				return
 			}
 		}
 	}
 }
+
+func sortedPaths(t fileTree) []string { return slices.Sorted(maps.Keys(t)) }

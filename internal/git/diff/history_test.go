@@ -24,7 +24,7 @@ func TestHistory(t *testing.T) {
 	for _, dir := range dirs {
 		pairs := firstParentPairs(t, dir)
 		for _, v := range variants {
-			t.Run(strings.Trim(dir, "/")+": "+v.name, func(t *testing.T) {
+			t.Run(strings.ReplaceAll(dir, "/", "_")+"/"+v.name, func(t *testing.T) {
 				t.Parallel()
 				compareAll(t, dir, pairs, v)
 			})

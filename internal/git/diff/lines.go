@@ -66,10 +66,10 @@ func compareTexts(ctx context.Context, a, b *text, opts Options) ([]Edit, error)
 		cut := commonTail(a.data, b.data)
 		a, b = a.without(cut), b.without(cut)
 	}
-	a.changed, b.changed = make([]bool, a.len()+1), make([]bool, b.len()+1)
-	if a.len()+b.len() > opts.maxLines() {
+	if a.len() == 0 || b.len() == 0 || a.len()+b.len() > opts.maxLines() {
 		return compareEnds(a, b), nil
 	}
+	a.changed, b.changed = make([]bool, a.len()+1), make([]bool, b.len()+1)
 	counts := classify(a, b, opts)
 	if err := markChanges(ctx, a, b, counts); err != nil {
 		return nil, err
@@ -111,7 +111,8 @@ func (t *text) without(n int) *text {
 	return &text{data: t.data[:end], start: t.start[:lines+1]}
 }
 
-// compareEnds is the comparison of texts that are too long for any other.
+// compareEnds is the comparison of texts that are empty, or too long for any
+// other.
 func compareEnds(a, b *text) []Edit {
 	from, n := 0, min(a.len(), b.len())
 	for from < n && bytes.Equal(a.line(from), b.line(from)) {

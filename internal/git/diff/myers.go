@@ -135,16 +135,15 @@ type search struct {
 	a, b    sequence
 	maxCost int
 
-	// How far each diagonal (position in a less position in b) was followed,
-	// forward from the start and backward from the end; index by diagonal+base.
-	forward, backward []int32
-	base              int
+	// Diagonals are positions in a less positions in b; see front.
+	reachedForward, reachedBackward []int32
+	base                            int
 }
 
 func (s *search) run() error {
 	diagonals := len(s.a.class) + len(s.b.class) + 3
 	s.maxCost = max(roughSqrt(diagonals), minMaxCost)
-	s.forward, s.backward = make([]int32, diagonals), make([]int32, diagonals)
+	s.reachedForward, s.reachedBackward = make([]int32, diagonals), make([]int32, diagonals)
 	s.base = len(s.b.class) + 1
 	return s.box(box{0, len(s.a.class), 0, len(s.b.class)}, false)
 }
@@ -186,36 +185,101 @@ func (s *search) box(r box, minimal bool) error {
 	}
 }
 
-// front is the range of diagonals that a direction of the search has reached.
-type front struct{ low, high int }
+// front is how far the search got in one direction: on each diagonal from low
+// to high, every second one in turn, the position in a it has reached.
+type front struct {
+	reached   []int32 // by diagonal+base
+	base      int
+	low, high int
+}
+
+func (f *front) at(diagonal int) int { return int(f.reached[f.base+diagonal]) }
+
+// window is what the diagonals from low to high have reached, and one to each
+// side.
+func (f *front) window() []int32 {
+	if f.low > f.high {
+		return nil
+	}
+	return f.reached[f.base+f.low-1 : f.base+f.high+2]
+}
 
 // widen adds a diagonal at both ends, within the box, and sets what lies
 // beyond them to a value that no real one loses against.
-func (f *front) widen(reached []int32, base, least, most int, beyond int32) {
+func (f *front) widen(least, most int, beyond int32) {
 	if f.low > least {
 		f.low--
-		reached[base+f.low-1] = beyond
+		f.reached[f.base+f.low-1] = beyond
 	} else {
 		f.low++
 	}
 	if f.high < most {
 		f.high++
-		reached[base+f.high+1] = beyond
+		f.reached[f.base+f.high+1] = beyond
 	} else {
 		f.high--
 	}
 }
 
+// forward goes one step from the start, and on as far as lines are equal. It
+// returns the length of the longest run of equal lines.
+func (s *search) forward(r box, f *front) int {
+	a, b := s.a.class[:r.aEnd], s.b.class[:r.bEnd]
+	longest, d := 0, f.high
+	window := f.window()
+	for k := len(window) - 2; k > 0; k -= 2 {
+		from := int(max(window[k-1]+1, window[k+1]))
+		i, j := from, from-d
+		for uint(i) < uint(len(a)) && uint(j) < uint(len(b)) && a[i] == b[j] {
+			i, j = i+1, j+1
+		}
+		window[k] = int32(i)
+		longest = max(longest, i-from)
+		d -= 2
+	}
+	return longest
+}
+
+// backward is forward from the end.
+func (s *search) backward(r box, g *front) int {
+	a, b := s.a.class[r.aFrom:r.aEnd], s.b.class[r.bFrom:r.bEnd]
+	longest, d := 0, g.high
+	window := g.window()
+	for k := len(window) - 2; k > 0; k -= 2 {
+		from := int(min(window[k-1], window[k+1]-1))
+		i, j := from-r.aFrom-1, from-d-r.bFrom-1
+		for uint(i) < uint(len(a)) && uint(j) < uint(len(b)) && a[i] == b[j] {
+			i, j = i-1, j-1
+		}
+		i += r.aFrom + 1
+		window[k] = int32(i)
+		longest = max(longest, from-i)
+		d -= 2
+	}
+	return longest
+}
+
+// meeting looks for a diagonal of last, the front that moved last, on which
+// the two have met.
+func meeting(f, g, last front) (split, bool) {
+	for d := last.high; d >= last.low; d -= 2 {
+		if f.low <= d && d <= f.high && g.low <= d && d <= g.high && g.at(d) <= f.at(d) {
+			i := last.at(d)
+			return split{i, i - d, true, true}, true
+		}
+	}
+	return split{}, false
+}
+
 // split searches a box from both ends until the two meet or a shortcut is due.
 func (s *search) split(r box, minimal bool) (split, error) {
-	a, b := s.a.class, s.b.class
-	fwd, bwd, base := s.forward, s.backward, s.base
+	start, end := r.aFrom-r.bFrom, r.aEnd-r.bEnd // the diagonals of the corners
 	least, most := r.aFrom-r.bEnd, r.aEnd-r.bFrom
-	startDiagonal, endDiagonal := r.aFrom-r.bFrom, r.aEnd-r.bEnd
-	odd := (startDiagonal-endDiagonal)&1 != 0
-	f, g := front{startDiagonal, startDiagonal}, front{endDiagonal, endDiagonal}
-	fwd[base+startDiagonal] = int32(r.aFrom)
-	bwd[base+endDiagonal] = int32(r.aEnd)
+	f := front{s.reachedForward, s.base, start, start}
+	g := front{s.reachedBackward, s.base, end, end}
+	f.reached[f.base+start] = int32(r.aFrom)
+	g.reached[g.base+end] = int32(r.aEnd)
+	odd := (start-end)&1 != 0
 
 	for cost := 1; ; cost++ {
 		if cost&255 == 0 {
@@ -223,48 +287,33 @@ func (s *search) split(r box, minimal bool) (split, error) {
 				return split{}, err
 			}
 		}
-		ran := false
-		f.widen(fwd, base, least, most, -1)
-		for d := f.high; d >= f.low; d -= 2 {
-			at := base + d
-			i := int(max(fwd[at-1]+1, fwd[at+1]))
-			from := i
-			for i < r.aEnd && i-d < r.bEnd && a[i] == b[i-d] {
-				i++
-			}
-			ran = ran || i-from > longRun
-			fwd[at] = int32(i)
-			if odd && g.low <= d && d <= g.high && int(bwd[at]) <= i {
-				return split{i, i - d, true, true}, nil
+		f.widen(least, most, -1)
+		longest := s.forward(r, &f)
+		if odd {
+			if at, ok := meeting(f, g, f); ok {
+				return at, nil
 			}
 		}
-		g.widen(bwd, base, least, most, math.MaxInt32)
-		for d := g.high; d >= g.low; d -= 2 {
-			at := base + d
-			i := int(min(bwd[at-1], bwd[at+1]-1))
-			from := i
-			for i > r.aFrom && i-d > r.bFrom && a[i-1] == b[i-d-1] {
-				i--
-			}
-			ran = ran || from-i > longRun
-			bwd[at] = int32(i)
-			if !odd && f.low <= d && d <= f.high && i <= int(fwd[at]) {
-				return split{i, i - d, true, true}, nil
+		g.widen(least, most, math.MaxInt32)
+		longest = max(longest, s.backward(r, &g))
+		if !odd {
+			if at, ok := meeting(f, g, g); ok {
+				return at, nil
 			}
 		}
 		if minimal {
 			continue
 		}
-		if ran && cost > longRunAfter {
-			if at, ok := s.longRunForward(r, f, startDiagonal, cost); ok {
+		if longest > longRun && cost > longRunAfter {
+			if at, ok := s.longRunForward(r, f, start, cost); ok {
 				return at, nil
 			}
-			if at, ok := s.longRunBackward(r, g, endDiagonal, cost); ok {
+			if at, ok := s.longRunBackward(r, g, end, cost); ok {
 				return at, nil
 			}
 		}
 		if cost >= s.maxCost {
-			return s.furthest(r, f, g), nil
+			return furthest(r, f, g), nil
 		}
 	}
 }
@@ -275,7 +324,7 @@ func (s *search) longRunForward(r box, f front, start, cost int) (split, bool) {
 	var found split
 	best := 0
 	for d := f.high; d >= f.low; d -= 2 {
-		i := int(s.forward[s.base+d])
+		i := f.at(d)
 		j := i - d
 		gain := (i - r.aFrom) + (j - r.bFrom) - abs(d-start)
 		if gain <= longRunGain*cost || gain <= best ||
@@ -295,7 +344,7 @@ func (s *search) longRunBackward(r box, g front, end, cost int) (split, bool) {
 	var found split
 	best := 0
 	for d := g.high; d >= g.low; d -= 2 {
-		i := int(s.backward[s.base+d])
+		i := g.at(d)
 		j := i - d
 		gain := (r.aEnd - i) + (r.bEnd - j) - abs(d-end)
 		if gain <= longRunGain*cost || gain <= best ||
@@ -312,10 +361,10 @@ func (s *search) longRunBackward(r box, g front, end, cost int) (split, bool) {
 
 // furthest splits at the point that is furthest from the start, or from the
 // end where the search from there got further.
-func (s *search) furthest(r box, f, g front) split {
+func furthest(r box, f, g front) split {
 	forward, atForward := -1, -1
 	for d := f.high; d >= f.low; d -= 2 {
-		i := min(int(s.forward[s.base+d]), r.aEnd)
+		i := min(f.at(d), r.aEnd)
 		j := i - d
 		if j > r.bEnd {
 			i, j = r.bEnd+d, r.bEnd
@@ -326,7 +375,7 @@ func (s *search) furthest(r box, f, g front) split {
 	}
 	backward, atBackward := math.MaxInt, math.MaxInt
 	for d := g.high; d >= g.low; d -= 2 {
-		i := max(int(s.backward[s.base+d]), r.aFrom)
+		i := max(g.at(d), r.aFrom)
 		j := i - d
 		if j < r.bFrom {
 			i, j = r.bFrom+d, r.bFrom

@@ -50,6 +50,9 @@ func File(ctx context.Context, src Objects, c Change, opts Options) (FilePatch, 
 	}
 	// A change of kind is shown as two patches; what was counted stays.
 	p.Text = nil
+	if c.Old.ID == c.New.ID {
+		p.Additions, p.Deletions = 0, 0 // a submodule may name a blob's id
+	}
 	for _, half := range []FilePatch{
 		{Change: Change{Status: Deleted, Old: c.Old}},
 		{Change: Change{Status: Added, New: c.New}},

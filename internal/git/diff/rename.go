@@ -88,6 +88,10 @@ func (r *renames) apply(changes []Change) []Change {
 	for _, a := range r.added {
 		if d := a.partner; d != nil {
 			changes[a.at] = Change{Status: Renamed, Score: a.score * 100 / maxScore, Old: d.Side, New: a.Side}
+			if d.Path == a.Path { // in a tree that is out of order
+				changes[a.at].Status, changes[a.at].Score = Modified, 0
+				gone[a.at] = d.Side == a.Side
+			}
 		}
 	}
 	out := changes[:0]
