@@ -134,13 +134,13 @@ func (s *Service) BeginCommit(ctx context.Context, who cairn.Actor, repo cairn.R
 	if _, err := w.start(ctx, sn); err != nil {
 		return nil, err
 	}
-	w.contents = newContents(s, w.repo, w.changes)
+	w.contents = newContents(s, w.repo, request.Files, w.changes)
 	return w, nil
 }
 
 // AddChunk adds bytes to a content; last says that they are its last. Chunks
 // of different contents may come interleaved. The writer keeps data. Content
-// that belongs only to deleted paths is dropped.
+// that no path needs in the end is dropped.
 func (w *CommitWriter) AddChunk(contentID string, data []byte, last bool) error {
 	return w.contents.add(contentID, data, last)
 }

@@ -61,20 +61,20 @@ type content struct {
 	linkID git.ObjectID
 }
 
-func newContents(s *Service, repo cairn.Repository, changes []FileChange) *contents {
-	c := &contents{service: s, repo: repo, byID: map[string]*content{}}
+// newContents expects what the changes need. What only other files of the
+// request name, deleted ones and those that later ones replace, may come too.
+func newContents(s *Service, repo cairn.Repository, files, changes []FileChange) *contents {
+	c := &contents{service: s, repo: repo, byID: make(map[string]*content, len(files))}
+	for _, file := range files {
+		if file.ContentID != "" {
+			c.byID[file.ContentID] = &content{name: file.ContentID}
+		}
+	}
 	for _, change := range changes {
-		if change.ContentID == "" {
-			continue
-		}
-		item := c.byID[change.ContentID]
-		if item == nil {
-			item = &content{name: change.ContentID}
-			c.byID[change.ContentID] = item
-		}
 		if change.Delete {
 			continue
 		}
+		item := c.byID[change.ContentID]
 		if change.Mode == git.ModeSubmodule {
 			item.link = true
 			continue
@@ -110,7 +110,7 @@ func (c *contents) add(name string, data []byte, last bool) error {
 	if limit := c.service.limits.RequestSize; c.total > limit {
 		return cairn.Errorf(cairn.TooLarge, "the commit's files have more than the limit of %d bytes", limit)
 	}
-	if item.blob || item.link { // else it belongs to a deleted path
+	if item.blob || item.link { // else nothing needs it
 		if err := c.append(item, data); err != nil {
 			return err
 		}
