@@ -79,7 +79,7 @@ func BenchmarkCommit(b *testing.B) {
 		}
 		after[path] = f
 	}
-	r := newRepository(b)
+	r := newRepository(b, git.SHA1)
 	pair := importTrees(b, r, []fileTree{before, after})[0]
 	v := variants[0]
 

@@ -171,7 +171,7 @@ func TestRenameBounds(t *testing.T) {
 // TestOddTrees reads what git has written or let pass at some time.
 func TestOddTrees(t *testing.T) {
 	t.Parallel()
-	r := newRepository(t)
+	r := newRepository(t, git.SHA1)
 	id := git.MustParseObjectID(strings.TrimSpace(string(runGit(t, r.dir, []byte("x\n"), "hash-object", "-w", "--stdin"))))
 	entry := func(mode, name string) string { return mode + " " + name + "\x00" + string(id.Bytes()) }
 	var trees []git.ObjectID

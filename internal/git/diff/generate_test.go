@@ -149,7 +149,7 @@ func (g generator) edit(s []string, line func() string) []string {
 // file is an entry of a made-up tree.
 type file struct {
 	mode    git.FileMode
-	content string // for a submodule, its commit
+	content string // for a submodule, the last digits of its commit
 }
 
 type fileTree map[string]file
@@ -166,7 +166,7 @@ func (g generator) file() file {
 	case 0:
 		return file{git.ModeSymlink, pick(g, []string{"target", "a/b", "../x\n", "target2"})}
 	case 1:
-		return file{git.ModeSubmodule, fmt.Sprintf("%040x", 1+g.IntN(5))}
+		return file{git.ModeSubmodule, fmt.Sprintf("%x", 1+g.IntN(5))}
 	case 2:
 		return file{git.ModeFile, ""}
 	case 3:
@@ -273,7 +273,8 @@ func importTrees(tb testing.TB, r *repository, trees []fileTree) []treePair {
 		for path, f := range sortedTree(t) {
 			quoted := `"` + octal(path) + `"`
 			if f.mode == git.ModeSubmodule {
-				fmt.Fprintf(&in, "M 160000 %s %s\n", f.content, quoted)
+				zeros := strings.Repeat("0", r.format.HexSize()-len(f.content))
+				fmt.Fprintf(&in, "M 160000 %s%s %s\n", zeros, f.content, quoted)
 				continue
 			}
 			fmt.Fprintf(&in, "M %s inline %s\ndata %d\n%s\n", f.mode, quoted, len(f.content), f.content)

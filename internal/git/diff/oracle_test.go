@@ -32,22 +32,24 @@ func runGit(tb testing.TB, dir string, input []byte, args ...string) []byte {
 
 // repository is a bare repository, read through one git cat-file process.
 type repository struct {
-	tb  testing.TB
-	dir string
-	in  io.WriteCloser
-	out *bufio.Reader
+	format git.ObjectFormat
+	dir    string
+	in     io.WriteCloser
+	out    *bufio.Reader
 }
 
-func newRepository(tb testing.TB) *repository {
+func newRepository(tb testing.TB, f git.ObjectFormat) *repository {
 	tb.Helper()
 	dir := tb.TempDir()
-	runGit(tb, dir, nil, "init", "-q", "--bare", ".")
-	return openRepository(tb, dir)
+	runGit(tb, dir, nil, "init", "-q", "--bare", "--object-format="+f.String(), ".")
+	r := openRepository(tb, dir)
+	r.format = f
+	return r
 }
 
 func openRepository(tb testing.TB, dir string) *repository {
 	tb.Helper()
-	r := &repository{tb: tb, dir: dir}
+	r := &repository{dir: dir}
 	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), "git", "cat-file", "--batch")
 	cmd.Dir, cmd.Env = dir, gittest.Env()
 	var err error
@@ -223,7 +225,7 @@ func hasBinary(tb testing.TB, src diff.Objects, s diff.Side) bool {
 
 func eachFile(tb testing.TB, src diff.Objects, p treePair, v variant, do func(diff.FilePatch)) {
 	tb.Helper()
-	changes, err := diff.Trees(tb.Context(), git.SHA1, src, p.a, p.b, v.tree)
+	changes, err := diff.Trees(tb.Context(), p.a.Format(), src, p.a, p.b, v.tree)
 	if err != nil {
 		tb.Fatalf("%s: %v", p, err)
 	}
@@ -243,7 +245,14 @@ func rawLine(c diff.Change) string {
 		status += fmt.Sprintf("%03d", c.Score)
 		path = diff.QuoteName(c.Old.Path) + "\t" + path
 	}
-	return fmt.Sprintf(":%s %s %s %s %s\t%s\n", c.Old.Mode, c.New.Mode, c.Old.ID, c.New.ID, status, path)
+	old, new := c.Old.ID.String(), c.New.ID.String()
+	if !c.Old.Exists() {
+		old = strings.Repeat("0", len(new))
+	}
+	if !c.New.Exists() {
+		new = strings.Repeat("0", len(old))
+	}
+	return fmt.Sprintf(":%s %s %s %s %s\t%s\n", c.Old.Mode, c.New.Mode, old, new, status, path)
 }
 
 // firstDifference shows where two outputs part.

@@ -86,9 +86,22 @@ func TestRandomTrees(t *testing.T) {
 	compareVariants(t, trees)
 }
 
+// TestSHA256 compares trees whose ids are longer.
+func TestSHA256(t *testing.T) {
+	t.Parallel()
+	g, scale := randomTest(t)
+	var trees []fileTree
+	for range 50 * scale {
+		a, b := g.treePair()
+		trees = append(trees, a, b)
+	}
+	r := newRepository(t, git.SHA256)
+	compareAll(t, r.dir, importTrees(t, r, trees), variants[0])
+}
+
 func compareVariants(t *testing.T, trees []fileTree) {
 	t.Helper()
-	r := newRepository(t)
+	r := newRepository(t, git.SHA1)
 	pairs := importTrees(t, r, trees)
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) { compareAll(t, r.dir, pairs, v) })
@@ -113,7 +126,7 @@ func TestBinaryPatches(t *testing.T) {
 			trees = append(trees, tree)
 		}
 	}
-	r := newRepository(t)
+	r := newRepository(t, git.SHA1)
 	for _, p := range importTrees(t, r, trees) {
 		for _, p := range []treePair{p, {git.ObjectID{}, p.a}, {p.a, git.ObjectID{}}} {
 			applyPatch(t, r, p)
@@ -205,7 +218,7 @@ func TestPaths(t *testing.T) {
 		a, b := g.treePair()
 		trees = append(trees, a, b)
 	}
-	r := newRepository(t)
+	r := newRepository(t, git.SHA1)
 	pairs := importTrees(t, r, trees)
 	for _, paths := range [][]string{{"src"}, {"src/a", "a"}, {"src/a/main.c", "b.go"}, {"sr", "with space"}, {"a/"}} {
 		v := variant{
