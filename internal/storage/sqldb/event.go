@@ -1,8 +1,6 @@
 package sqldb
 
 import (
-	"database/sql"
-
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
 )
@@ -28,26 +26,14 @@ func (t events) Append(key cairn.RepositoryKey, added []cairn.Event) error {
 	return nil
 }
 
-func (t events) List(key cairn.RepositoryKey, version int64, ordinal, limit int) ([]cairn.Event, error) {
-	var list []cairn.Event
-	var actor, ref, before, after sql.RawBytes
-	err := t.rows(`SELECT version, ordinal, at, actor, kind, ref, old_target, new_target FROM events
+func (t events) List(key cairn.RepositoryKey, version int64, ordinal, n int) (list []cairn.Event, err error) {
+	err = t.query(Read, `SELECT version, ordinal, at, actor, kind, ref, old_target, new_target FROM events
 		WHERE organization = $1 AND repository = $2 AND (version, ordinal) > ($3, $4) ORDER BY version, ordinal LIMIT $5`,
-		[]any{string(key.Organization), string(key.Repository), version, int64(ordinal), max(limit, 0)},
-		func(scan func(...any) error) error {
-			var e cairn.Event
-			var at int64
-			if err := scan(&e.Version, &e.Ordinal, &at, &actor, &e.Kind, &ref, &before, &after); err != nil {
-				return err
-			}
-			var err error
-			if e.Old, err = objectID(before); err != nil {
-				return err
-			}
-			e.New, err = objectID(after)
-			e.At, e.Actor, e.Name = moment(at), string(actor), git.RefName(ref)
-			list = append(list, e)
-			return err
+		values(string(key.Organization), string(key.Repository), version, int64(ordinal), limit(n)), func(r *Row) {
+			list = append(list, cairn.Event{
+				Version: r.Int(0), Ordinal: int(r.Int(1)), At: r.Moment(2), Actor: string(r.Bytes(3)), Kind: cairn.EventKind(r.Text(4)),
+				RefUpdate: cairn.RefUpdate{Name: git.RefName(r.Bytes(5)), Old: r.ObjectID(6), New: r.ObjectID(7)},
+			})
 		})
 	return list, err
 }

@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"database/sql/driver"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -21,30 +22,26 @@ func (t organizations) Create(o cairn.Organization) error {
 }
 
 func (t organizations) Find(name cairn.OrganizationName) (cairn.Organization, error) {
-	o := cairn.Organization{Name: name}
-	var created int64
-	found, err := t.row(Read, `SELECT id, created_at FROM organizations WHERE name = $1`, []any{string(name)}, &o.ID, &created)
+	list, err := t.many(`SELECT id, name, created_at FROM organizations WHERE name = $1`, string(name))
 	if err != nil {
 		return cairn.Organization{}, err
 	}
-	if !found {
+	if len(list) == 0 {
 		return cairn.Organization{}, cairn.Errorf(cairn.NotFound, "organization %q not found", cairn.Clip(string(name)))
 	}
-	o.CreatedAt = moment(created)
-	return o, nil
+	return list[0], nil
 }
 
-func (t organizations) List(after cairn.OrganizationName, limit int) ([]cairn.Organization, error) {
-	var list []cairn.Organization
-	err := t.rows(`SELECT id, name, created_at FROM organizations WHERE name > $1 ORDER BY name LIMIT $2`,
-		[]any{string(after), max(limit, 0)}, func(scan func(...any) error) error {
-			var o cairn.Organization
-			var created int64
-			err := scan(&o.ID, &o.Name, &created)
-			o.CreatedAt = moment(created)
-			list = append(list, o)
-			return err
+func (t organizations) List(after cairn.OrganizationName, n int) ([]cairn.Organization, error) {
+	return t.many(`SELECT id, name, created_at FROM organizations WHERE name > $1 ORDER BY name LIMIT $2`, string(after), limit(n))
+}
+
+func (t organizations) many(query string, args ...driver.Value) (list []cairn.Organization, err error) {
+	err = t.query(Read, query, args, func(r *Row) {
+		list = append(list, cairn.Organization{
+			ID: cairn.OrganizationID(r.Text(0)), Name: cairn.OrganizationName(r.Text(1)), CreatedAt: r.Moment(2),
 		})
+	})
 	return list, err
 }
 
@@ -70,13 +67,9 @@ func (t organizations) Delete(id cairn.OrganizationID) error {
 type keys struct{ *Tx }
 
 func (t keys) Add(k cairn.PublicKey) error {
-	var revoked any
-	if !k.RevokedAt.IsZero() {
-		revoked = micros(k.RevokedAt)
-	}
 	n, err := t.exec(`INSERT INTO public_keys (organization, id, algorithm, pem, created_at, revoked_at)
 		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-		string(k.Organization), k.ID, k.Algorithm, k.PEM, micros(k.CreatedAt), revoked)
+		string(k.Organization), k.ID, k.Algorithm, k.PEM, micros(k.CreatedAt), laterMicros(k.RevokedAt))
 	if err != nil {
 		return err
 	}
@@ -86,17 +79,12 @@ func (t keys) Add(k cairn.PublicKey) error {
 	return nil
 }
 
-func (t keys) List(org cairn.OrganizationID) ([]cairn.PublicKey, error) {
-	var list []cairn.PublicKey
-	err := t.rows(`SELECT id, algorithm, pem, created_at, revoked_at FROM public_keys
-		WHERE organization = $1 ORDER BY created_at, id`, []any{string(org)}, func(scan func(...any) error) error {
-		k := cairn.PublicKey{Organization: org}
-		var created int64
-		var revoked *int64
-		err := scan(&k.ID, &k.Algorithm, &k.PEM, &created, &revoked)
-		k.CreatedAt, k.RevokedAt = moment(created), laterMoment(revoked)
-		list = append(list, k)
-		return err
+func (t keys) List(org cairn.OrganizationID) (list []cairn.PublicKey, err error) {
+	err = t.query(Read, `SELECT id, algorithm, pem, created_at, revoked_at FROM public_keys
+		WHERE organization = $1 ORDER BY created_at, id`, values(string(org)), func(r *Row) {
+		list = append(list, cairn.PublicKey{
+			Organization: org, ID: r.Text(0), Algorithm: r.Text(1), PEM: r.Text(2), CreatedAt: r.Moment(3), RevokedAt: r.Moment(4),
+		})
 	})
 	return list, err
 }

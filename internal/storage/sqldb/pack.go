@@ -1,6 +1,8 @@
 package sqldb
 
 import (
+	"bytes"
+	"database/sql/driver"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -28,7 +30,7 @@ func (t packs) Add(key cairn.RepositoryKey, added ...cairn.Pack) error {
 
 // insert keeps a pack, unless the organization has it already.
 func (t packs) insert(org cairn.OrganizationID, p cairn.Pack) error {
-	var data, index any
+	var data, index driver.Value
 	if p.Inline() {
 		data, index = nonNil(p.Data), nonNil(p.Index)
 	} else if p.Data != nil || p.Index != nil {
@@ -48,36 +50,32 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-func (t packs) Manifest(key cairn.RepositoryKey) ([]cairn.Pack, error) {
-	var list []cairn.Pack
-	err := t.rows(`SELECT p.id, p.objects, p.size, p.index_size, p.bucket_key, p.created_at
+func (t packs) Manifest(key cairn.RepositoryKey) (list []cairn.Pack, err error) {
+	err = t.query(Read, `SELECT p.id, p.objects, p.size, p.index_size, p.bucket_key, p.created_at
 		FROM manifests m JOIN packs p ON p.organization = m.organization AND p.id = m.pack
 		WHERE m.organization = $1 AND m.repository = $2 ORDER BY m.added DESC, p.created_at DESC, p.id`,
-		[]any{string(key.Organization), string(key.Repository)}, func(scan func(...any) error) error {
-			var p cairn.Pack
-			var created int64
-			err := scan(&p.ID, &p.Objects, &p.Size, &p.IndexSize, &p.Key, &created)
-			p.CreatedAt = moment(created)
-			list = append(list, p)
-			return err
-		})
+		values(string(key.Organization), string(key.Repository)), func(r *Row) { list = append(list, pack(r)) })
 	return list, err
 }
 
-func (t packs) Get(org cairn.OrganizationID, id cairn.PackID) (cairn.Pack, error) {
-	p := cairn.Pack{ID: id}
-	var created int64
-	found, err := t.row(Read, `SELECT objects, size, index_size, bucket_key, created_at, index_data, data FROM packs
-		WHERE organization = $1 AND id = $2`, []any{string(org), string(id)},
-		&p.Objects, &p.Size, &p.IndexSize, &p.Key, &created, &p.Index, &p.Data)
-	if err != nil {
-		return cairn.Pack{}, err
+func (t packs) Get(org cairn.OrganizationID, id cairn.PackID) (p cairn.Pack, err error) {
+	found := false
+	err = t.query(Read, `SELECT id, objects, size, index_size, bucket_key, created_at, index_data, data FROM packs
+		WHERE organization = $1 AND id = $2`, values(string(org), string(id)), func(r *Row) {
+		p, found = pack(r), true
+		p.Index, p.Data = bytes.Clone(r.Bytes(6)), bytes.Clone(r.Bytes(7))
+	})
+	if err == nil && !found {
+		err = cairn.Errorf(cairn.NotFound, "pack %q not found", cairn.Clip(string(id)))
 	}
-	if !found {
-		return cairn.Pack{}, cairn.Errorf(cairn.NotFound, "pack %q not found", cairn.Clip(string(id)))
+	return p, err
+}
+
+// pack reads id, objects, size, index_size, bucket_key, created_at.
+func pack(r *Row) cairn.Pack {
+	return cairn.Pack{
+		ID: cairn.PackID(r.Text(0)), Objects: r.Int(1), Size: r.Int(2), IndexSize: r.Int(3), Key: r.Text(4), CreatedAt: r.Moment(5),
 	}
-	p.CreatedAt = moment(created)
-	return p, nil
 }
 
 func (t packs) Replace(key cairn.RepositoryKey, old []cairn.PackID, added []cairn.Pack, at time.Time) error {
@@ -103,12 +101,9 @@ func (t packs) Replace(key cairn.RepositoryKey, old []cairn.PackID, added []cair
 // dropManifest empties the manifest of a repository that is no more.
 func (t packs) dropManifest(key cairn.RepositoryKey, at time.Time) error {
 	var ids []cairn.PackID
-	args := []any{string(key.Organization), string(key.Repository)}
-	err := t.rows(`SELECT pack FROM manifests WHERE organization = $1 AND repository = $2`, args, func(scan func(...any) error) error {
-		var id cairn.PackID
-		err := scan(&id)
-		ids = append(ids, id)
-		return err
+	args := values(string(key.Organization), string(key.Repository))
+	err := t.query(Read, `SELECT pack FROM manifests WHERE organization = $1 AND repository = $2`, args, func(r *Row) {
+		ids = append(ids, cairn.PackID(r.Text(0)))
 	})
 	if err != nil {
 		return err
@@ -160,18 +155,14 @@ func (t packs) Share(from, to cairn.RepositoryKey) error {
 	return err
 }
 
-func (t packs) Garbage(before time.Time, limit int) ([]cairn.GarbagePack, error) {
-	var list []cairn.GarbagePack
-	err := t.rows(`SELECT g.organization, g.pack, p.bucket_key, g.since
+func (t packs) Garbage(before time.Time, n int) (list []cairn.GarbagePack, err error) {
+	err = t.query(Read, `SELECT g.organization, g.pack, p.bucket_key, g.since
 		FROM garbage g JOIN packs p ON p.organization = g.organization AND p.id = g.pack
 		WHERE g.since < $1 ORDER BY g.since, g.organization, g.pack LIMIT $2`,
-		[]any{micros(before), max(limit, 0)}, func(scan func(...any) error) error {
-			var g cairn.GarbagePack
-			var since int64
-			err := scan(&g.Organization, &g.ID, &g.Key, &since)
-			g.Since = moment(since)
-			list = append(list, g)
-			return err
+		values(micros(before), limit(n)), func(r *Row) {
+			list = append(list, cairn.GarbagePack{
+				Organization: cairn.OrganizationID(r.Text(0)), ID: cairn.PackID(r.Text(1)), Key: r.Text(2), Since: r.Moment(3),
+			})
 		})
 	return list, err
 }

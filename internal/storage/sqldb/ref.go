@@ -1,7 +1,6 @@
 package sqldb
 
 import (
-	"database/sql"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -10,46 +9,32 @@ import (
 
 type refs struct{ *Tx }
 
-func (t refs) Get(key cairn.RepositoryKey, name git.RefName) (cairn.Ref, error) {
-	ref := cairn.Ref{Name: name}
-	var raw []byte
-	var created int64
-	found, err := t.row(Read, `SELECT target, created_version, created_at FROM refs
-		WHERE organization = $1 AND repository = $2 AND name = $3`,
-		[]any{string(key.Organization), string(key.Repository), []byte(name)}, &raw, &ref.Created, &created)
-	if err != nil {
-		return cairn.Ref{}, err
-	}
-	if !found {
-		return cairn.Ref{}, cairn.Errorf(cairn.NotFound, "ref %q not found", cairn.Clip(string(name)))
-	}
-	ref.CreatedAt = moment(created)
-	ref.Target, err = objectID(raw)
-	return ref, err
+// refColumns are what ref reads.
+const refColumns = `name, target, created_version, created_at`
+
+func ref(r *Row) cairn.Ref {
+	return cairn.Ref{Name: git.RefName(r.Bytes(0)), Target: r.ObjectID(1), Created: r.Int(2), CreatedAt: r.Moment(3)}
 }
 
-func (t refs) List(key cairn.RepositoryKey, prefix string) ([]cairn.Ref, error) {
-	const columns = `SELECT name, target, created_version, created_at FROM refs WHERE organization = $1 AND repository = $2`
-	query, args := columns+` ORDER BY name`, []any{string(key.Organization), string(key.Repository)}
+func (t refs) Get(key cairn.RepositoryKey, name git.RefName) (found cairn.Ref, err error) {
+	err = t.query(Read, `SELECT `+refColumns+` FROM refs WHERE organization = $1 AND repository = $2 AND name = $3`,
+		values(string(key.Organization), string(key.Repository), []byte(name)), func(r *Row) { found = ref(r) })
+	if err == nil && found.Target.IsZero() {
+		err = cairn.Errorf(cairn.NotFound, "ref %q not found", cairn.Clip(string(name)))
+	}
+	return found, err
+}
+
+func (t refs) List(key cairn.RepositoryKey, prefix string) (list []cairn.Ref, err error) {
+	const all = `SELECT ` + refColumns + ` FROM refs WHERE organization = $1 AND repository = $2`
+	query, args := all+` ORDER BY name`, values(string(key.Organization), string(key.Repository))
 	if prefix != "" {
-		query, args = columns+` AND name >= $3 ORDER BY name`, append(args, []byte(prefix))
+		query, args = all+` AND name >= $3 ORDER BY name`, append(args, []byte(prefix))
 		if end := successor(prefix); end != nil {
-			query, args = columns+` AND name >= $3 AND name < $4 ORDER BY name`, append(args, end)
+			query, args = all+` AND name >= $3 AND name < $4 ORDER BY name`, append(args, end)
 		}
 	}
-	var list []cairn.Ref
-	var name, raw sql.RawBytes
-	err := t.rows(query, args, func(scan func(...any) error) error {
-		var ref cairn.Ref
-		var created int64
-		if err := scan(&name, &raw, &ref.Created, &created); err != nil {
-			return err
-		}
-		id, err := objectID(raw)
-		ref.Name, ref.Target, ref.CreatedAt = git.RefName(name), id, moment(created)
-		list = append(list, ref)
-		return err
-	})
+	err = t.query(Read, query, args, func(r *Row) { list = append(list, ref(r)) })
 	return list, err
 }
 

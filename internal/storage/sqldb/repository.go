@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"database/sql/driver"
 	"strings"
 	"time"
 
@@ -10,17 +11,13 @@ import (
 
 type repositories struct{ *Tx }
 
-// repositoryColumns are what scanRepository reads.
+// repositoryColumns are what repository reads.
 const repositoryColumns = `organization, id, name, default_branch, format, created_at, deleted_at, version`
 
 func (t repositories) Create(r cairn.Repository) error {
-	var deleted any
-	if !r.DeletedAt.IsZero() {
-		deleted = micros(r.DeletedAt)
-	}
 	n, err := t.exec(`INSERT INTO repositories (`+repositoryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
 		string(r.Organization), string(r.Repository), string(r.Name), []byte(r.DefaultBranch), int64(r.Format),
-		micros(r.CreatedAt), deleted, r.Version)
+		micros(r.CreatedAt), laterMicros(r.DeletedAt), r.Version)
 	if err != nil {
 		return err
 	}
@@ -70,11 +67,11 @@ func (t repositories) SetDefaultBranch(key cairn.RepositoryKey, branch git.RefNa
 	return err
 }
 
-func (t repositories) List(org cairn.OrganizationID, query string, after cairn.RepositoryName, limit int) ([]cairn.Repository, error) {
+func (t repositories) List(org cairn.OrganizationID, query string, after cairn.RepositoryName, n int) ([]cairn.Repository, error) {
 	if query == "" {
 		return t.many(`SELECT `+repositoryColumns+` FROM repositories
 			WHERE organization = $1 AND name > $2 AND deleted_at IS NULL ORDER BY name LIMIT $3`,
-			string(org), string(after), max(limit, 0))
+			string(org), string(after), limit(n))
 	}
 	if len(query) > cairn.MaxRepositoryName || strings.ContainsRune(query, 0) {
 		return nil, nil
@@ -82,7 +79,7 @@ func (t repositories) List(org cairn.OrganizationID, query string, after cairn.R
 	return t.many(`SELECT `+repositoryColumns+` FROM repositories
 		WHERE organization = $1 AND name > $2 AND deleted_at IS NULL AND lower(name) LIKE $3 ESCAPE '!'
 		ORDER BY name LIMIT $4`,
-		string(org), string(after), "%"+likeEscape.Replace(lowerASCII(query))+"%", max(limit, 0))
+		string(org), string(after), "%"+likeEscape.Replace(lowerASCII(query))+"%", limit(n))
 }
 
 var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
@@ -111,10 +108,10 @@ func (t repositories) Delete(key cairn.RepositoryKey, at time.Time) error {
 	return nil
 }
 
-func (t repositories) Deleted(before time.Time, limit int) ([]cairn.Repository, error) {
+func (t repositories) Deleted(before time.Time, n int) ([]cairn.Repository, error) {
 	return t.many(`SELECT `+repositoryColumns+` FROM repositories
 		WHERE deleted_at IS NOT NULL AND deleted_at < $1 ORDER BY deleted_at, organization, id LIMIT $2`,
-		micros(before), max(limit, 0))
+		micros(before), limit(n))
 }
 
 func (t repositories) Purge(key cairn.RepositoryKey, at time.Time) error {
@@ -137,44 +134,32 @@ func (t repositories) Purge(key cairn.RepositoryKey, at time.Time) error {
 var errNoRepository = cairn.Errorf(cairn.NotFound, "repository not found")
 
 // one reads the repository that a query returns.
-func (t repositories) one(m Mode, query string, args ...any) (r cairn.Repository, err error) {
-	ctx, err := t.begin(m)
-	if err != nil {
-		return r, err
-	}
+func (t repositories) one(m Mode, query string, args ...driver.Value) (r cairn.Repository, err error) {
 	found := false
-	err = t.session.Query(ctx, query, args, func(scan func(...any) error) (err error) {
-		found = true
-		r, err = scanRepository(scan)
-		return err
+	err = t.query(m, query, args, func(row *Row) {
+		r, found = repository(row), true
 	})
-	if err != nil {
-		return cairn.Repository{}, t.failed(err)
+	if err == nil && !found {
+		err = errNoRepository
 	}
-	if !found {
-		return r, errNoRepository
-	}
-	return r, nil
+	return r, err
 }
 
 // many reads the repositories that a query returns.
-func (t repositories) many(query string, args ...any) ([]cairn.Repository, error) {
-	var list []cairn.Repository
-	err := t.rows(query, args, func(scan func(...any) error) error {
-		r, err := scanRepository(scan)
-		list = append(list, r)
-		return err
-	})
+func (t repositories) many(query string, args ...driver.Value) (list []cairn.Repository, err error) {
+	err = t.query(Read, query, args, func(row *Row) { list = append(list, repository(row)) })
 	return list, err
 }
 
-func scanRepository(scan func(...any) error) (cairn.Repository, error) {
-	var r cairn.Repository
-	var branch []byte
-	var created int64
-	var deleted *int64
-	err := scan(&r.Organization, &r.Repository, &r.Name, &branch, &r.Format, &created, &deleted, &r.Version)
-	r.DefaultBranch = git.RefName(branch)
-	r.CreatedAt, r.DeletedAt = moment(created), laterMoment(deleted)
-	return r, err
+// repository reads repositoryColumns.
+func repository(row *Row) cairn.Repository {
+	return cairn.Repository{
+		RepositoryKey: cairn.RepositoryKey{Organization: cairn.OrganizationID(row.Text(0)), Repository: cairn.RepositoryID(row.Text(1))},
+		Name:          cairn.RepositoryName(row.Text(2)),
+		DefaultBranch: git.RefName(row.Bytes(3)),
+		Format:        git.ObjectFormat(row.Int(4)),
+		CreatedAt:     row.Moment(5),
+		DeletedAt:     row.Moment(6),
+		Version:       row.Int(7),
+	}
 }

@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"time"
 
@@ -74,7 +75,7 @@ func (t *Tx) Packs() cairn.Packs { return packs{t} }
 func (t *Tx) Events() cairn.Events { return events{t} }
 
 // exec runs a statement that writes and returns how many rows it changed.
-func (t *Tx) exec(query string, args ...any) (int64, error) {
+func (t *Tx) exec(query string, args ...driver.Value) (int64, error) {
 	ctx, err := t.begin(Write)
 	if err != nil {
 		return 0, err
@@ -83,27 +84,14 @@ func (t *Tx) exec(query string, args ...any) (int64, error) {
 	return n, t.failed(err)
 }
 
-// row scans the only row of a query, if there is one. A query that also writes
-// says so by its mode.
-func (t *Tx) row(m Mode, query string, args []any, dest ...any) (found bool, err error) {
+// query calls each for the rows of a query. One that also writes says so by its
+// mode.
+func (t *Tx) query(m Mode, query string, args []driver.Value, each func(*Row)) error {
 	ctx, err := t.begin(m)
-	if err != nil {
-		return false, err
-	}
-	err = t.session.Query(ctx, query, args, func(scan func(...any) error) error {
-		found = true
-		return scan(dest...)
-	})
-	return found && err == nil, t.failed(err)
-}
-
-// rows calls row for each row of a query.
-func (t *Tx) rows(query string, args []any, row func(scan func(...any) error) error) error {
-	ctx, err := t.begin(Read)
 	if err != nil {
 		return err
 	}
-	return t.failed(t.session.Query(ctx, query, args, row))
+	return t.failed(t.session.Query(ctx, query, args, each))
 }
 
 // begin tells whether a statement may run now, and in which context.
@@ -163,37 +151,32 @@ func (t *Tx) version(key cairn.RepositoryKey) (int64, error) {
 	return 0, errNoAdvance
 }
 
-// exists tells whether a query that selects a number has a row.
-func (t *Tx) exists(query string, args ...any) (bool, error) {
-	var one int64
-	return t.row(Read, query, args, &one)
+// exists tells whether a query has a row.
+func (t *Tx) exists(query string, args ...driver.Value) (found bool, err error) {
+	err = t.query(Read, query, args, func(*Row) { found = true })
+	return found, err
 }
+
+// values are the arguments of a statement.
+func values(args ...driver.Value) []driver.Value { return args }
+
+// limit is a limit as a statement takes it.
+func limit(n int) int64 { return int64(max(n, 0)) }
 
 func micros(t time.Time) int64 { return t.UnixMicro() }
 
-func moment(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
-
-// laterMoment is moment for a column that is null as long as it has not come.
-func laterMoment(micros *int64) time.Time {
-	if micros == nil {
-		return time.Time{}
+// laterMicros is micros for a time that has not come as long as it is zero.
+func laterMicros(t time.Time) driver.Value {
+	if t.IsZero() {
+		return nil
 	}
-	return moment(*micros)
+	return micros(t)
 }
 
-// target is an object id as it is stored; nil for the zero id.
-func target(id git.ObjectID) []byte {
+// target is an object id as it is stored; null for the zero id.
+func target(id git.ObjectID) driver.Value {
 	if id.IsZero() {
 		return nil
 	}
 	return id.AppendTo(nil)
-}
-
-// objectID reads what target made.
-func objectID(raw []byte) (git.ObjectID, error) {
-	id, err := git.ObjectIDFromBytes(raw)
-	if err != nil {
-		return git.ObjectID{}, cairn.Errorf(cairn.Internal, "metadata store: %w", err)
-	}
-	return id, nil
 }

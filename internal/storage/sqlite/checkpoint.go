@@ -127,9 +127,8 @@ type progress struct {
 }
 
 func checkpoint(ctx context.Context, s *sqldb.Session, mode string) (p progress, err error) {
-	var copied int
-	err = s.Query(ctx, "PRAGMA wal_checkpoint("+mode+")", nil, func(scan func(...any) error) error {
-		return scan(&p.busy, &p.log, &copied)
+	err = s.Query(ctx, "PRAGMA wal_checkpoint("+mode+")", nil, func(r *sqldb.Row) {
+		p = progress{busy: r.Int(0) != 0, log: int(r.Int(1))}
 	})
 	if err != nil {
 		err = fmt.Errorf("checkpoint %s: %w", mode, err)

@@ -76,7 +76,7 @@ func (w *writer) run(ctx context.Context, f func(cairn.Tx) error) (*batch, error
 	}
 	b := w.batch
 	b.count++
-	err := w.inSavepoint(f)
+	err := w.isolated(f)
 	return b, err
 }
 
@@ -97,17 +97,21 @@ func (w *writer) begin(ctx context.Context) error {
 	return nil
 }
 
-// inSavepoint runs f such that nothing of it stays in the batch unless it
+// isolated runs f such that nothing of it stays in the batch unless it
 // returns nil.
-func (w *writer) inSavepoint(f func(cairn.Tx) error) (err error) {
-	if err := w.exec("SAVEPOINT one"); err != nil {
+func (w *writer) isolated(f func(cairn.Tx) error) (err error) {
+	begin, undo, end := "SAVEPOINT one", [...]string{"ROLLBACK TO one", "RELEASE one"}, "RELEASE one"
+	if w.batch.count == 1 { // nothing else is there that could be undone
+		begin, undo, end = "", [...]string{"ROLLBACK", "BEGIN IMMEDIATE"}, ""
+	}
+	if err := w.exec(begin); err != nil {
 		return w.fail(err)
 	}
 	done := false
 	defer func() {
 		if !done {
-			if undo := errors.Join(w.exec("ROLLBACK TO one"), w.exec("RELEASE one")); undo != nil {
-				err = w.fail(undo)
+			if failed := errors.Join(w.exec(undo[0]), w.exec(undo[1])); failed != nil {
+				err = w.fail(failed)
 			}
 		}
 	}()
@@ -115,11 +119,10 @@ func (w *writer) inSavepoint(f func(cairn.Tx) error) (err error) {
 	if err := sqldb.Run(context.Background(), w.session, sqldb.Write, f); err != nil {
 		return err
 	}
-	if err := w.exec("RELEASE one"); err != nil {
-		done = true
+	done = true
+	if err := w.exec(end); err != nil {
 		return w.fail(err)
 	}
-	done = true
 	return nil
 }
 
@@ -247,7 +250,11 @@ func (w *writer) alone(ctx context.Context, f func(*sqldb.Session) error) error 
 	return f(w.session)
 }
 
+// exec runs a statement; none if it is empty.
 func (w *writer) exec(statement string) error {
+	if statement == "" {
+		return nil
+	}
 	_, err := w.session.Exec(context.Background(), statement)
 	return err
 }

@@ -1,0 +1,303 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/git"
+)
+
+// measure reports how many operations there were in a second, and what one
+// cost in processor time, which says more where others use the machine too.
+func measure(b *testing.B, run func()) {
+	b.Helper()
+	before := processorTime(b)
+	b.ReportAllocs()
+	b.ResetTimer()
+	run()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "/s")
+	b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
+}
+
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// spread runs b.N operations on a number of goroutines. op is given its
+// goroutine and its turn on it.
+func spread(b *testing.B, goroutines int, op func(goroutine, turn int) error) {
+	b.Helper()
+	var all sync.WaitGroup
+	var started atomic.Int64
+	measure(b, func() {
+		for g := range goroutines {
+			all.Go(func() {
+				for turn := 0; started.Add(1) <= int64(b.N); turn++ {
+					if err := op(g, turn); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+func writersOf(b *testing.B, run func(b *testing.B, m *Metadata, keys []cairn.RepositoryKey)) {
+	for _, writers := range []int{1, 32} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			m := inDir(b)
+			keys := make([]cairn.RepositoryKey, writers)
+			for i := range keys {
+				keys[i] = createBenchRepository(b, m)
+			}
+			run(b, m, keys)
+		})
+	}
+}
+
+func benchRepository() cairn.Repository {
+	id := cairn.NewID()
+	return cairn.Repository{
+		RepositoryKey: cairn.RepositoryKey{Organization: "0f5q8w7n3m1k2j4h", Repository: cairn.RepositoryID(id)},
+		Name:          cairn.RepositoryName("team/" + id),
+		DefaultBranch: "refs/heads/main", Format: git.SHA1, CreatedAt: time.Now(),
+	}
+}
+
+func createBenchRepository(b *testing.B, m *Metadata) cairn.RepositoryKey {
+	b.Helper()
+	r := benchRepository()
+	err := m.Update(b.Context(), func(tx cairn.Tx) error {
+		if err := tx.Repositories().Create(r); err != nil {
+			return err
+		}
+		if _, err := tx.Repositories().Advance(r.RepositoryKey); err != nil {
+			return err
+		}
+		return tx.Refs().Update(r.RepositoryKey, 1, r.CreatedAt, []cairn.RefUpdate{{Name: "refs/heads/main", New: benchTarget(0)}})
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return r.RepositoryKey
+}
+
+// benchTarget is where the turn before put a ref.
+func benchTarget(turn int) git.ObjectID {
+	var raw [20]byte
+	raw[0], raw[1], raw[2], raw[3], raw[19] = byte(turn), byte(turn>>8), byte(turn>>16), byte(turn>>24), 1
+	id, err := git.ObjectIDFromBytes(raw[:])
+	if err != nil {
+		panic(err)
+	}
+	return id
+}
+
+func benchMove(turn int) []cairn.RefUpdate {
+	return []cairn.RefUpdate{{Name: "refs/heads/main", Old: benchTarget(turn), New: benchTarget(turn + 1)}}
+}
+
+// BenchmarkMoveRef is the smallest write: Advance and one ref, durable.
+func BenchmarkMoveRef(b *testing.B) {
+	writersOf(b, func(b *testing.B, m *Metadata, keys []cairn.RepositoryKey) {
+		spread(b, len(keys), func(g, turn int) error {
+			return m.Update(b.Context(), func(tx cairn.Tx) error {
+				r, err := tx.Repositories().Advance(keys[g])
+				if err != nil {
+					return err
+				}
+				return tx.Refs().Update(keys[g], r.Version, r.CreatedAt, benchMove(turn))
+			})
+		})
+	})
+}
+
+// BenchmarkCommit is what a commit through the API writes: Advance, an inline
+// pack of 8 KiB, a ref and an event, durable.
+func BenchmarkCommit(b *testing.B) {
+	writersOf(b, func(b *testing.B, m *Metadata, keys []cairn.RepositoryKey) {
+		data, index := make([]byte, 7<<10), make([]byte, 1<<10)
+		spread(b, len(keys), func(g, turn int) error {
+			p := cairn.Pack{ID: cairn.PackID(benchPackID(g, turn)), Objects: 4, Size: int64(len(data)), IndexSize: int64(len(index)), Data: data, Index: index}
+			return m.Update(b.Context(), func(tx cairn.Tx) error {
+				r, err := tx.Repositories().Advance(keys[g])
+				if err != nil {
+					return err
+				}
+				if err := tx.Packs().Add(keys[g], p); err != nil {
+					return err
+				}
+				e := cairn.Event{Version: r.Version, At: r.CreatedAt, Actor: "bench", Kind: cairn.RefChanged, RefUpdate: benchMove(turn)[0]}
+				if err := tx.Events().Append(keys[g], []cairn.Event{e}); err != nil {
+					return err
+				}
+				return tx.Refs().Update(keys[g], r.Version, r.CreatedAt, benchMove(turn))
+			})
+		})
+	})
+}
+
+// benchPackID looks as random as a checksum.
+func benchPackID(g, turn int) string {
+	return fmt.Sprintf("%016x%024x", uint64(g*1_000_003+turn+1)*0x9e3779b97f4a7c15, turn)
+}
+
+func BenchmarkCreateRepository(b *testing.B) {
+	writersOf(b, func(b *testing.B, m *Metadata, keys []cairn.RepositoryKey) {
+		spread(b, len(keys), func(int, int) error {
+			r := benchRepository()
+			return m.Update(b.Context(), func(tx cairn.Tx) error { return tx.Repositories().Create(r) })
+		})
+	})
+}
+
+// BenchmarkView is a View with one Get, and one with nothing.
+func BenchmarkView(b *testing.B) {
+	m := inDir(b)
+	key := createBenchRepository(b, m)
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	for _, readers := range []int{1, 32} {
+		b.Run(fmt.Sprintf("ref/readers=%d", readers), func(b *testing.B) {
+			spread(b, readers, func(int, int) error {
+				return m.View(ctx, func(tx cairn.Tx) error { _, err := tx.Refs().Get(key, "refs/heads/main"); return err })
+			})
+		})
+	}
+	b.Run("nothing", func(b *testing.B) {
+		spread(b, 1, func(int, int) error { return m.View(ctx, func(cairn.Tx) error { return nil }) })
+	})
+	b.Run("ref in an open view", func(b *testing.B) {
+		err := m.View(ctx, func(tx cairn.Tx) error {
+			for b.Loop() {
+				if _, err := tx.Refs().Get(key, "refs/heads/main"); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+// BenchmarkListRefs lists 10,000 refs.
+func BenchmarkListRefs(b *testing.B) {
+	m := inDir(b)
+	key := createBenchRepository(b, m)
+	err := m.Update(b.Context(), func(tx cairn.Tx) error {
+		if _, err := tx.Repositories().Advance(key); err != nil {
+			return err
+		}
+		updates := make([]cairn.RefUpdate, 10_000)
+		for i := range updates {
+			updates[i] = cairn.RefUpdate{Name: git.RefName(fmt.Sprintf("refs/heads/topic/%06d", i)), New: benchTarget(i)}
+		}
+		return tx.Refs().Update(key, 2, time.Now(), updates)
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		err := m.View(b.Context(), func(tx cairn.Tx) error { _, err := tx.Refs().List(key, ""); return err })
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkLimit is what the same machine does without this package: the
+// statements of BenchmarkMoveRef and BenchmarkCommit by themselves through
+// database/sql, so many to a transaction, and plain appends of 4 KiB to a file,
+// so many to a sync.
+func BenchmarkLimit(b *testing.B) {
+	for _, batch := range []int{1, 32} {
+		b.Run(fmt.Sprintf("statements/batch=%d", batch), func(b *testing.B) { benchStatements(b, batch, nil) })
+		b.Run(fmt.Sprintf("statements with pack/batch=%d", batch), func(b *testing.B) { benchStatements(b, batch, make([]byte, 8<<10)) })
+		b.Run(fmt.Sprintf("append/batch=%d", batch), func(b *testing.B) { benchAppend(b, batch) })
+	}
+}
+
+func benchStatements(b *testing.B, batch int, data []byte) {
+	m := inDir(b)
+	key := createBenchRepository(b, m)
+	conn, err := m.db.Conn(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	prepare := func(query string) *sql.Stmt {
+		stmt, err := conn.PrepareContext(b.Context(), query)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { stmt.Close() })
+		return stmt
+	}
+	begin, commit := prepare("BEGIN IMMEDIATE"), prepare("COMMIT")
+	advance := prepare("UPDATE repositories SET version = version + 1 WHERE organization = ? AND id = ?")
+	move := prepare("UPDATE refs SET target = ? WHERE organization = ? AND repository = ? AND name = ? AND target = ?")
+	add := prepare("INSERT INTO packs (organization, id, objects, size, index_size, bucket_key, created_at, data) VALUES (?, ?, 4, 8192, 0, '', 0, ?)")
+	ctx := context.Background()
+	run := func(stmt *sql.Stmt, args ...any) {
+		if _, err := stmt.ExecContext(ctx, args...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	org, repo := string(key.Organization), string(key.Repository)
+	measure(b, func() {
+		for turn := 0; turn < b.N; {
+			run(begin)
+			for range batch {
+				run(advance, org, repo)
+				if data != nil {
+					run(add, org, benchPackID(0, turn), data)
+				}
+				run(move, benchTarget(turn+1).AppendTo(nil), org, repo, []byte("refs/heads/main"), benchTarget(turn).AppendTo(nil))
+				turn++
+			}
+			run(commit)
+		}
+	})
+}
+
+func benchAppend(b *testing.B, batch int) {
+	f, err := os.Create(filepath.Join(b.TempDir(), "log"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	page := make([]byte, 4096)
+	measure(b, func() {
+		for n := 0; n < b.N; n += batch {
+			for range batch {
+				if _, err := f.Write(page); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := unix.Fdatasync(int(f.Fd())); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
