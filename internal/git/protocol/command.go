@@ -283,7 +283,7 @@ func (c *Command) ObjectInfo() (ObjectInfoRequest, error) {
 // Write writes the answer: the size in bytes of each object asked for, in the
 // same order; a negative size says that there is no such object.
 func (q *ObjectInfoRequest) Write(w *Writer, sizes []int64) error {
-	if q.Size {
+	if q.Size && len(q.IDs) > 0 {
 		w.Packetf("size")
 		for i, id := range q.IDs {
 			if sizes[i] < 0 {

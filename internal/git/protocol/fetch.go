@@ -52,11 +52,10 @@ type FetchRequest struct {
 	WaitForDone   bool     // version 2: never send a pack before Done
 	ServerOptions []string // version 2
 
-	Acks         AckMode // version 0
-	NoDone       bool    // version 0: the pack may follow "ready" at once
-	Sideband     int     // longest packet of the pack's stream; 0 for none (version 0)
-	OnlyWants    bool    // version 0: the body ended after the wants; the client now awaits the shallow list only
-	endedByFlush bool    // version 0: the haves ended with a flush packet
+	Acks      AckMode // version 0
+	NoDone    bool    // version 0: the pack may follow "ready" at once
+	Sideband  int     // longest packet of the pack's stream; 0 for none (version 0)
+	OnlyWants bool    // version 0: the body ended after the wants; the client now awaits the shallow list only
 }
 
 // Deepens tells whether the request sets where history is cut off, so that
@@ -170,7 +169,12 @@ func parseID(f git.ObjectFormat, text []byte) (git.ObjectID, error) {
 		return git.ObjectID{}, malformed("expected a %s object id, got %q", f, clip(text))
 	}
 	// Everybody writes ids in lower case and must read them in any.
-	id, err := git.ParseObjectID(strings.ToLower(string(text)))
+	var raw [32]byte
+	n, err := hex.Decode(raw[:], text)
+	if err != nil {
+		return git.ObjectID{}, malformed("expected an object id, got %q", clip(text))
+	}
+	id, err := git.ObjectIDFromBytes(raw[:n])
 	if err != nil {
 		return git.ObjectID{}, malformed("expected an object id: %w", err)
 	}

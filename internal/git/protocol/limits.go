@@ -15,7 +15,7 @@ func malformed(format string, args ...any) error {
 }
 
 // Limits bounds what one request may hold. A request over a limit is refused
-// with a *LimitError that names it.
+// with a *LimitError that names it. Zero allows none: start from DefaultLimits.
 type Limits struct {
 	Wants            int // "want" lines of a fetch
 	WantRefs         int // "want-ref" lines of a fetch

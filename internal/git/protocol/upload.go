@@ -123,7 +123,6 @@ func (p *uploadParser) haves(r *Reader) error {
 		line := packet.Text()
 		switch {
 		case packet.Kind == Flush:
-			q.endedByFlush = true
 			return nil
 		case packet.Kind != Data:
 			return malformed("unexpected %s packet among the haves", packet.Kind)
