@@ -156,7 +156,8 @@ func (r *renames) pairSimilar() error {
 	if r.minimum == maxScore {
 		return nil
 	}
-	r.table = &chunkTable{}
+	r.table = chunkTables.Get().(*chunkTable)
+	defer chunkTables.Put(r.table)
 	if err := r.pairBaseNames(); err != nil {
 		return err
 	}

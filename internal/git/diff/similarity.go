@@ -1,6 +1,9 @@
 package diff
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
 
 // fingerprint says of which chunks a content consists: how many bytes of it
 // are in chunks of each hash, in the order of the hashes.
@@ -30,7 +33,10 @@ const (
 	maxChunk    = 64     // bytes in a chunk that does not end with its line
 )
 
-// chunkTable makes fingerprints; it is reused, for it is large.
+// chunkTables holds empty tables: they are large.
+var chunkTables = sync.Pool{New: func() any { return new(chunkTable) }}
+
+// chunkTable makes fingerprints; it is empty before and after.
 type chunkTable struct {
 	bytes  [chunkHashes]uint32
 	hashes []uint32 // those that occur
