@@ -10,8 +10,9 @@ import (
 // connectivity follows what a received pack leads to. What lies in the pack is
 // followed; what does not must be reachable in the repository. Most of that is
 // known without asking: a tree entry that a parent commit has too, at the same
-// path, is as good as the parent, which is itself in the pack, and followed, or
-// asked about.
+// path, is as good as the parent, which was asked about, or lies in the pack
+// and was followed before. Parents come first: else two commits could vouch for
+// each other's missing objects.
 type connectivity struct {
 	q     *Quarantine
 	read  objectReader
@@ -120,44 +121,79 @@ func (c *connectivity) ask(ctx context.Context, id git.ObjectID, t git.ObjectTyp
 
 // commits follows a commit of the pack and its history.
 func (c *connectivity) commits(ctx context.Context, start place) error {
-	if !c.see(c.seen, start) {
-		return nil
-	}
-	stack := []place{start}
-	for len(stack) > 0 {
-		at := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
+	var h history
+	h.enter(start)
+	for {
+		at, leaving, ok := h.next()
+		if !ok {
+			return nil
+		}
 		if err := c.step(ctx); err != nil {
 			return err
+		}
+		if !leaving && !c.see(c.seen, at) {
+			continue
 		}
 		links, err := c.links(at)
 		if err != nil {
 			return err
 		}
-		var parents []git.ObjectID // their trees
-		for _, id := range links.Parents {
-			parent, ok := c.q.place(id)
-			if !ok {
-				return notConnected(id, "is missing")
-			}
-			if parent.pack != inPack {
-				if err := c.ask(ctx, id, git.CommitObject); err != nil {
-					return err
-				}
-			} else if c.see(c.seen, parent) {
-				stack = append(stack, parent)
-			}
-			parentLinks, err := c.links(parent)
-			if err != nil {
-				return err
-			}
-			parents = append(parents, parentLinks.Tree)
+		if leaving {
+			err = c.commit(ctx, links)
+		} else {
+			h.leave(at)
+			err = c.parents(ctx, links, &h)
 		}
-		if err := c.commitTree(ctx, links.Tree, parents); err != nil {
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// parents asks about the parents of a commit, or enters them.
+func (c *connectivity) parents(ctx context.Context, links git.CommitLinks, h *history) error {
+	for _, id := range links.Parents {
+		at, ok := c.q.place(id)
+		if !ok {
+			return notConnected(id, "is missing")
+		}
+		if at.pack == inPack {
+			if !c.seen.has(at) {
+				h.enter(at)
+			}
+			continue
+		}
+		if err := c.ask(ctx, id, git.CommitObject); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// commit follows the tree of a commit, whose parents were followed before.
+func (c *connectivity) commit(ctx context.Context, links git.CommitLinks) error {
+	var bases []base
+	for _, id := range links.Parents[:min(len(links.Parents), maxBases)] {
+		at, ok := c.q.place(id)
+		if !ok {
+			return notConnected(id, "is missing")
+		}
+		parent, err := c.links(at)
+		if err != nil {
+			return err
+		}
+		if parent.Tree == links.Tree {
+			return nil
+		}
+		b, ok, err := c.base(parent.Tree)
+		if err != nil {
+			return err
+		}
+		if ok {
+			bases = append(bases, b)
+		}
+	}
+	return c.tree(ctx, links.Tree, bases, 0)
 }
 
 func (c *connectivity) links(at place) (git.CommitLinks, error) {
@@ -178,23 +214,6 @@ func (c *connectivity) links(at place) (git.CommitLinks, error) {
 		return links, fmt.Errorf("commit %s: %w", id, err)
 	}
 	return links, nil
-}
-
-func (c *connectivity) commitTree(ctx context.Context, id git.ObjectID, parents []git.ObjectID) error {
-	var bases []base
-	for _, parent := range parents[:min(len(parents), maxBases)] {
-		if parent == id {
-			return nil
-		}
-		b, ok, err := c.base(parent)
-		if err != nil {
-			return err
-		}
-		if ok {
-			bases = append(bases, b)
-		}
-	}
-	return c.tree(ctx, id, bases, 0)
 }
 
 // base opens a tree of a parent. If it cannot be opened, the parent's own turn

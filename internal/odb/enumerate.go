@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/git"
@@ -36,8 +37,10 @@ func (p *PackPlan) Len() int64 { return p.objects.len() }
 
 // enumeration finds the objects of a selection. It compares each commit's tree
 // with those of its parents and visits only what differs: the rest belongs to
-// the parents, which are either selected too, or are the client's already.
-// Memory is a few bits for each object of the repository.
+// the parents, which are either the client's already, or were visited before.
+// That parents come first is what makes it true that a tree that was seen once
+// has been seen whole: else two commits could leave the same subtree to each
+// other. Memory is a few bits for each object of the repository.
 type enumeration struct {
 	sn       *Snapshot
 	filter   protocol.Filter
@@ -118,10 +121,10 @@ func (e *enumeration) run(ctx context.Context, s selection) error {
 	return e.newCommits(ctx, commits, s.haves)
 }
 
-// want plans an object that the client named, whatever the filter, and what it
-// leads to. Of a commit, or a tag of one, it only returns the id.
+// want plans an object that the client named, itself or by a tag, whatever the
+// filter, and what it leads to. Of a commit it only returns the id.
 func (e *enumeration) want(ctx context.Context, id git.ObjectID) (commit git.ObjectID, isCommit bool, err error) {
-	for i := range maxTagDepth {
+	for range maxTagDepth {
 		at, ok := e.sn.place(id)
 		if !ok {
 			return commit, false, missing(id)
@@ -131,7 +134,7 @@ func (e *enumeration) want(ctx context.Context, id git.ObjectID) (commit git.Obj
 			return commit, false, err
 		}
 		if t == git.CommitObject {
-			if i == 0 && !e.filter.Includes(t) {
+			if !e.filter.Includes(t) {
 				if e.named == nil {
 					e.named = map[place]bool{}
 				}
@@ -139,9 +142,7 @@ func (e *enumeration) want(ctx context.Context, id git.ObjectID) (commit git.Obj
 			}
 			return id, true, nil
 		}
-		if i == 0 || e.filter.Includes(t) {
-			e.objects.add(at)
-		}
+		e.objects.add(at)
 		switch t {
 		case git.BlobObject:
 			e.seen.add(at)
@@ -172,61 +173,85 @@ func missing(id git.ObjectID) error {
 	return fmt.Errorf("repository is damaged: object %s is missing", id)
 }
 
-// allCommits visits the whole history of the tips. It follows one line of it
-// at a time, so that trees that are alike are read one after the other.
+// allCommits visits the whole history of the tips.
 func (e *enumeration) allCommits(ctx context.Context, tips []git.ObjectID) error {
-	var stack []place
-	push := func(id git.ObjectID) error {
-		at, ok := e.sn.place(id)
-		if !ok {
-			return missing(id)
-		}
-		if e.seen.add(at) {
-			stack = append(stack, at)
-		}
-		return nil
-	}
-	visited := newObjectSet(e.sn)
+	all := func(git.ObjectID) bool { return false }
+	var h history
 	for i := len(tips) - 1; i >= 0; i-- {
 		at, ok := e.sn.place(tips[i])
 		if !ok {
 			return missing(tips[i])
 		}
-		if visited.add(at) {
-			e.seen.add(at)
-			stack = append(stack, at)
-		}
+		h.enter(at)
 	}
-	for len(stack) > 0 {
-		at := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
+	entered := newObjectSet(e.sn)
+	for {
+		at, leaving, ok := h.next()
+		if !ok {
+			return nil
+		}
 		if err := e.step(ctx); err != nil {
 			return err
 		}
-		id := e.sn.idAt(at)
-		links, err := e.commitLinks(id, at)
+		if !leaving && !entered.add(at) {
+			continue
+		}
+		links, err := e.commitLinks(e.sn.idAt(at), at)
 		if err != nil {
 			return err
 		}
-		if e.filter.Includes(git.CommitObject) || e.named[at] {
-			e.objects.add(at)
-		}
-		for i := len(links.Parents) - 1; i >= 0; i-- {
-			if err := push(links.Parents[i]); err != nil {
+		if leaving {
+			if err := e.commit(ctx, at, links, all); err != nil {
 				return err
 			}
+			continue
 		}
-		if err := e.commitTree(ctx, links, func(git.ObjectID) bool { return false }); err != nil {
-			return err
+		h.leave(at)
+		for i := len(links.Parents) - 1; i >= 0; i-- {
+			parent, ok := e.sn.place(links.Parents[i])
+			if !ok {
+				return missing(links.Parents[i])
+			}
+			if !entered.has(parent) {
+				h.enter(parent)
+			}
 		}
 	}
-	return nil
+}
+
+// history is the stack of a walk over commits, depth first, that leaves no
+// commit before all of its parents. It takes eight bytes for each.
+type history []uint64
+
+func (h *history) push(at place, leaving uint64) {
+	*h = append(*h, uint64(at.pack)<<33|uint64(at.pos)<<1|leaving)
+}
+
+func (h *history) enter(at place) { h.push(at, 0) }
+func (h *history) leave(at place) { h.push(at, 1) }
+
+func (h *history) next() (at place, leaving, ok bool) {
+	last := len(*h) - 1
+	if last < 0 {
+		return at, false, false
+	}
+	x := (*h)[last]
+	*h = (*h)[:last]
+	return place{int(x >> 33), int(x >> 1 & (1<<32 - 1))}, x&1 != 0, true
+}
+
+// commit visits one commit. theirs tells which of its parents are the client's.
+func (e *enumeration) commit(ctx context.Context, at place, links git.CommitLinks, theirs func(git.ObjectID) bool) error {
+	e.seen.add(at)
+	if e.filter.Includes(git.CommitObject) || e.named[at] {
+		e.objects.add(at)
+	}
+	return e.commitTree(ctx, links, theirs)
 }
 
 // newCommits visits the commits that the client does not have.
 func (e *enumeration) newCommits(ctx context.Context, tips, haves []git.ObjectID) error {
-	src := e.sn.grafted(e.roots)
-	walk := graph.NewWalk(src, tips, haves)
+	walk := graph.NewWalk(e.sn.grafted(e.roots), tips, haves, graph.Topological)
 	var list []place
 	selected := newObjectSet(e.sn)
 	for {
@@ -248,7 +273,7 @@ func (e *enumeration) newCommits(ctx context.Context, tips, haves []git.ObjectID
 		at, ok := e.sn.place(id)
 		return ok && !selected.has(at)
 	}
-	for _, at := range list {
+	for _, at := range slices.Backward(list) {
 		if err := e.step(ctx); err != nil {
 			return err
 		}
@@ -256,11 +281,7 @@ func (e *enumeration) newCommits(ctx context.Context, tips, haves []git.ObjectID
 		if err != nil {
 			return err
 		}
-		e.seen.add(at)
-		if e.filter.Includes(git.CommitObject) || e.named[at] {
-			e.objects.add(at)
-		}
-		if err := e.commitTree(ctx, links, theirs); err != nil {
+		if err := e.commit(ctx, at, links, theirs); err != nil {
 			return err
 		}
 	}
