@@ -58,26 +58,57 @@ func reachesAny(ctx context.Context, src Commits, ancestor git.ObjectID, others 
 	return n.flags&fromTwo != 0, nil
 }
 
+// fewBases is up to how many merge bases are compared with each other one by
+// one. Real history has one or two; of more, a single walk over all that is
+// below them is cheaper, and bounds what a contrived history costs.
+const fewBases = 8
+
 // withoutAncestors drops the commits that are ancestors of others of them.
 func withoutAncestors(ctx context.Context, src Commits, list []*node) ([]*node, error) {
-	if len(list) < 2 {
-		return list, nil
+	if len(list) > fewBases {
+		return withoutCommitsBelow(ctx, src, list)
 	}
 	var kept []*node
 	for i, n := range list {
 		others := append(ids(kept), ids(list[i+1:])...)
-		redundant := false
 		if len(others) > 0 {
-			var err error
-			if redundant, err = reachesAny(ctx, src, n.id, others...); err != nil {
+			redundant, err := reachesAny(ctx, src, n.id, others...)
+			if err != nil {
 				return nil, err
 			}
+			if redundant {
+				continue
+			}
 		}
-		if !redundant {
-			kept = append(kept, n)
-		}
+		kept = append(kept, n)
 	}
 	return kept, nil
+}
+
+// withoutCommitsBelow does the same by walking over all of their ancestors.
+func withoutCommitsBelow(ctx context.Context, src Commits, list []*node) ([]*node, error) {
+	below := make(map[git.ObjectID]struct{})
+	var next []git.ObjectID
+	for _, n := range list {
+		next = append(next, n.links.Parents...)
+	}
+	for len(next) > 0 {
+		id := next[len(next)-1]
+		next = next[:len(next)-1]
+		if _, ok := below[id]; ok {
+			continue
+		}
+		below[id] = struct{}{}
+		if len(below)%64 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		links, err := src.Commit(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		next = append(next, links.Parents...)
+	}
+	return slices.DeleteFunc(list, func(n *node) bool { _, ok := below[n.id]; return ok }), nil
 }
 
 func newestFirst(a, b *node) int {

@@ -90,6 +90,32 @@ func TestMergeBasesAreTheBestCommonAncestors(t *testing.T) {
 	})
 }
 
+func TestMergeBasesOfManyRoots(t *testing.T) {
+	t.Parallel()
+	// Two merges of the same forty commits, of which every fourth is the
+	// parent of the one before, with dates that run backwards.
+	h := &history{commits: map[git.ObjectID]git.CommitLinks{}}
+	h.invent(rand.New(rand.NewPCG(2, 2)), 42, shapes[0])
+	var want []git.ObjectID
+	for i, id := range h.ids[:40] {
+		links := git.CommitLinks{Date: int64(1000 - i)}
+		if i%4 != 3 {
+			want = append(want, id)
+		}
+		if i%4 == 2 {
+			links.Parents = []git.ObjectID{h.ids[i+1]}
+		}
+		h.commits[id] = links
+	}
+	for _, id := range h.ids[40:] {
+		h.commits[id] = git.CommitLinks{Date: 2000, Parents: h.ids[:40]}
+	}
+	got, err := graph.MergeBases(t.Context(), h, h.ids[40], h.ids[41])
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %d bases, %v, want %d", len(got), err, len(want))
+	}
+}
+
 func TestIsAncestorIsReachability(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
