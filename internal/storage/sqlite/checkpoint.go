@@ -70,8 +70,6 @@ func (c *checkpointer) stop() error {
 
 func (c *checkpointer) run(ctx context.Context) {
 	defer close(c.ended)
-	pause := time.NewTicker(checkEvery)
-	defer pause.Stop()
 	for {
 		select {
 		case <-c.wake:
@@ -82,7 +80,7 @@ func (c *checkpointer) run(ctx context.Context) {
 			c.err = err
 		}
 		select {
-		case <-pause.C:
+		case <-time.After(checkEvery):
 		case <-ctx.Done():
 			return
 		}

@@ -64,6 +64,9 @@ func open(ctx context.Context, path, synchronous string) (*Metadata, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open metadata: %w", err)
 	}
+	if err := private(path); err != nil {
+		return nil, fmt.Errorf("open metadata: %w", err)
+	}
 	connector, err := sqlite.NewConnector(address(path, synchronous))
 	if err != nil {
 		return nil, fmt.Errorf("open metadata %s: %w", path, err)
@@ -74,6 +77,20 @@ func open(ctx context.Context, path, synchronous string) (*Metadata, error) {
 		return nil, errors.Join(fmt.Errorf("open metadata %s: %w", path, err), db.Close())
 	}
 	return m, nil
+}
+
+// private makes the file of a new database, which SQLite would let everyone
+// read. One that exists is not even opened: to close it would take away the
+// locks that this process may have on it.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // busyTimeout is how long a connection waits for a lock. Readers need none and

@@ -82,8 +82,12 @@ func TestReopen(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := os.Stat(path); err != nil {
-		t.Errorf("the database is not where it should be: %v", err)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatalf("the database is not where it should be: %v", err)
+	}
+	if got := info.Mode().Perm(); got != 0o600 {
+		t.Errorf("got mode %v, want that only the owner can read", got)
 	}
 }
 
