@@ -219,30 +219,6 @@ func TestAllReachAnyIsReachability(t *testing.T) {
 	})
 }
 
-func TestReachableIsReachability(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		h := drawHistory(t)
-		tips := []git.ObjectID{h.draw(t, "tip")}
-		r := graph.NewReachable(h, tips...)
-		for range rapid.IntRange(1, 20).Draw(t, "questions") {
-			if rapid.IntRange(0, 9).Draw(t, "add") == 0 {
-				tip := h.draw(t, "tip")
-				tips = append(tips, tip)
-				r.AddTips(tip)
-			}
-			id := h.draw(t, "id")
-			got, err := r.Contains(context.Background(), id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if want := h.below(tips...)[id]; got != want {
-				t.Fatalf("Contains(%s): got %t, want %t", id, got, want)
-			}
-		}
-	})
-}
-
 // flaky fails every other call.
 type flaky struct {
 	*history
@@ -256,76 +232,6 @@ func (f *flaky) Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, e
 		return git.CommitLinks{}, errFlaky
 	}
 	return f.history.Commit(ctx, id)
-}
-
-func TestReachableGoesOnAfterAnError(t *testing.T) {
-	t.Parallel()
-	h := &history{commits: map[git.ObjectID]git.CommitLinks{}}
-	h.invent(rand.New(rand.NewPCG(3, 3)), 200, shapes[1])
-	r := graph.NewReachable(&flaky{history: h}, h.ids[199])
-	below := h.below(h.ids[199])
-	for _, id := range h.ids {
-		for {
-			got, err := r.Contains(t.Context(), id)
-			if errors.Is(err, errFlaky) {
-				continue
-			}
-			if want := below[id]; got != want || err != nil {
-				t.Fatalf("Contains(%s): got %t, %v, want %t", id, got, err, want)
-			}
-			break
-		}
-	}
-}
-
-func TestReachableWalksNoFurtherThanItMust(t *testing.T) {
-	t.Parallel()
-	h := &history{commits: map[git.ObjectID]git.CommitLinks{}}
-	h.invent(rand.New(rand.NewPCG(4, 4)), 1000, shapes[0])
-	c := &counter{Commits: h}
-	r := graph.NewReachable(c, h.ids[999])
-	for _, step := range []struct{ id, most int }{{999, 0}, {990, 12}, {995, 12}, {900, 102}} {
-		ok, err := r.Contains(t.Context(), h.ids[step.id])
-		if !ok || err != nil {
-			t.Fatalf("Contains: %t, %v", ok, err)
-		}
-		if c.n > step.most {
-			t.Errorf("after asking for the commit %d: read %d commits, want at most %d", step.id, c.n, step.most)
-		}
-	}
-}
-
-type counter struct {
-	graph.Commits
-	n int
-}
-
-func (c *counter) Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error) {
-	c.n++
-	return c.Commits.Commit(ctx, id)
-}
-
-func TestReachableConcurrently(t *testing.T) {
-	t.Parallel()
-	h := &history{commits: map[git.ObjectID]git.CommitLinks{}}
-	h.invent(rand.New(rand.NewPCG(5, 5)), 3000, shapes[1])
-	r := graph.NewReachable(h, h.ids[2999])
-	below := h.below(h.ids[2999], h.ids[2998])
-	var wg sync.WaitGroup
-	for worker := range 4 {
-		wg.Go(func() {
-			r.AddTips(h.ids[2998])
-			random := rand.New(rand.NewPCG(uint64(worker), 6))
-			for range 500 {
-				id := h.ids[random.IntN(3000)]
-				got, err := r.Contains(t.Context(), id)
-				if want := below[id]; got != want || err != nil {
-					t.Errorf("Contains(%s): got %t, %v, want %t", id, got, err, want)
-				}
-			}
-		})
-	}
-	wg.Wait()
 }
 
 func TestWalksStopWithTheirContextAndReturnErrors(t *testing.T) {
@@ -356,10 +262,6 @@ func TestWalksStopWithTheirContextAndReturnErrors(t *testing.T) {
 		},
 		"ahead and behind": func(ctx context.Context, src graph.Commits) error {
 			_, _, err := graph.AheadBehind(ctx, src, a, b)
-			return err
-		},
-		"reachable": func(ctx context.Context, src graph.Commits) error {
-			_, err := graph.NewReachable(src, a).Contains(ctx, git.ObjectID{})
 			return err
 		},
 		"all reach any": func(ctx context.Context, src graph.Commits) error {
@@ -420,14 +322,6 @@ func BenchmarkWalk(b *testing.B) {
 				n++
 			}
 			b.ReportMetric(float64(n)/1000, "kcommits")
-		}
-	})
-	b.Run("Reachable", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := graph.NewReachable(deaf{h}, tip).Contains(b.Context(), git.ObjectID{}); err != nil {
-				b.Fatal(err)
-			}
 		}
 	})
 	b.Run("MergeBases", func(b *testing.B) {
