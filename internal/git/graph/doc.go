@@ -1,5 +1,5 @@
 // Package graph walks commits: history in git's order, merge bases, ahead and
-// behind, what is reachable, and where shallow clones are cut off. It reads
+// behind, and where shallow clones are cut off. It reads
 // commits through the interface Commits alone and keeps nothing between calls.
 //
 // Its one rule: the answers are those of stock git for the same commits, in
