@@ -139,7 +139,7 @@ func compareHistory(t *testing.T, r *repo, from *gittest.Repo) {
 		}
 	}
 	for _, rev := range []string{"main", "main~3", "main^", "refs/heads/main", "HEAD", from.RevParse("main")[:12]} {
-		a := r.get("/api/v1/repos/commit?sha=" + url.QueryEscape(rev)).want(t, 200)
+		a := r.get("/api/v1/repos/commit?sha="+url.QueryEscape(rev)).want(t, 200)
 		if got, want := a.at(t, "commit.sha"), from.RevParse(rev+"^{commit}"); got != want {
 			t.Errorf("commit %s = %v, want %s", rev, got, want)
 		}
@@ -158,7 +158,7 @@ func compareFiles(t *testing.T, r *repo, from *gittest.Repo) {
 	}
 	listing := func(query string) []string {
 		var got []string
-		for _, e := range r.get("/api/v1/repos/files?" + query).want(t, 200).at(t, "entries").([]any) {
+		for _, e := range r.get("/api/v1/repos/files?"+query).want(t, 200).at(t, "entries").([]any) {
 			got = append(got, e.(object)["mode"].(string)+" "+e.(object)["path"].(string))
 		}
 		return got
@@ -205,7 +205,7 @@ func compareDiffs(t *testing.T, r *repo, from *gittest.Repo) {
 			against = git.SHA1.EmptyTree().String()
 		}
 		compareDiff(t, from, r.get("/api/v1/repos/diff?sha="+id).want(t, 200), "-b", against, id)
-		exact := r.get("/api/v1/repos/diff?gitApplyCompatible=true&sha=" + id).want(t, 200)
+		exact := r.get("/api/v1/repos/diff?gitApplyCompatible=true&sha="+id).want(t, 200)
 		compareDiff(t, from, exact, "--full-index", against, id)
 	}
 	for ref := range from.Refs() {
@@ -214,7 +214,7 @@ func compareDiffs(t *testing.T, r *repo, from *gittest.Repo) {
 			if err != nil {
 				continue
 			}
-			a := r.get("/api/v1/repos/branches/diff?branch=" + url.QueryEscape(name)).want(t, 200)
+			a := r.get("/api/v1/repos/branches/diff?branch="+url.QueryEscape(name)).want(t, 200)
 			if got := a.at(t, "merge_base_sha"); got != strings.TrimSpace(base) {
 				t.Errorf("merge base of %s = %v, want %s", name, got, base)
 			}
