@@ -47,9 +47,9 @@ func mergePacks(t testing.TB, packs []*Pack) *Pack {
 
 func TestMerge(t *testing.T) {
 	t.Parallel()
-	dir := history(t, 60, 12)
+	dir := history(t, 45, 6)
 	want := objects(t, dir)
-	for _, args := range [][]string{{"--delta-base-offset"}, nil, {"--window=0"}, {"--delta-base-offset", "--depth=1000"}} {
+	for _, args := range [][]string{{"--delta-base-offset"}, nil, {"--window=0"}} {
 		part := func(revs string, flags ...string) *Pack {
 			flags = append(append([]string{"pack-objects", "--revs", "--stdout", "-q"}, flags...), args...)
 			data := []byte(gitRun(t, dir, revs, flags...))
@@ -61,9 +61,9 @@ func TestMerge(t *testing.T) {
 			}
 			return got.Pack
 		}
-		disjoint := []*Pack{part("main~40\n"), part("main~20\n^main~40\n"), part("v1\n^main~20\n")}
+		disjoint := []*Pack{part("main~30\n"), part("main~15\n^main~30\n"), part("v1\n^main~15\n")}
 		wantObjects(t, mergePacks(t, disjoint), want, nil)
-		thin := []*Pack{part("main~40\n"), part("main~20\n^main~40\n", "--thin"), part("v1\n^main~20\n", "--thin")}
+		thin := []*Pack{part("main~30\n"), part("main~15\n^main~30\n", "--thin"), part("v1\n^main~15\n", "--thin")}
 		wantObjects(t, mergePacks(t, thin), want, nil)
 		thin[0], thin[2] = thin[2], thin[0]
 		wantObjects(t, mergePacks(t, thin), want, nil)

@@ -2,7 +2,9 @@ package pack
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"hash/crc32"
 	"io"
 	"sync"
 
@@ -33,8 +35,8 @@ type Cache interface {
 }
 
 // New opens a pack with its index. It checks the header, the number of objects
-// and that the index is of this pack; it reads no entries. Whether they are
-// what the index says, Verify tells.
+// and that the index is of this pack; it reads no entries. Whether the bytes
+// are still those that were indexed, Verify tells.
 func New(f git.ObjectFormat, data Data, idx *Index) (*Pack, error) {
 	if data.Size() < int64(headerSize+f.Size()) {
 		return nil, malformed("pack of %d bytes", data.Size())
@@ -462,6 +464,47 @@ func (p *Pack) peek(dst []byte, e Entry) (int, error) {
 			return got, err
 		}
 	}
+}
+
+// Verify reads the whole pack and compares it with its checksum and with the
+// index: every entry starts where the one before ends, and has the checksum
+// that was noted when it was hashed.
+func (p *Pack) Verify(ctx context.Context) error {
+	whole := newChecksum(p.format)
+	feed := func(v []byte) error {
+		whole.Write(v)
+		return context.Cause(ctx)
+	}
+	if err := eachView(p.data, 0, headerSize, feed); err != nil {
+		return err
+	}
+	at := int64(headerSize)
+	order := p.index.ByOffset()
+	for i, pos := range order {
+		off, end := p.index.Offset(int(pos)), p.end
+		if i+1 < len(order) {
+			end = p.index.Offset(int(order[i+1]))
+		}
+		if off != at || end <= off || end > p.end {
+			return malformed("no entry at offset %d, where the index has object %s", off, p.index.ID(int(pos)))
+		}
+		crc := uint32(0)
+		err := eachView(p.data, off, end, func(v []byte) error {
+			crc = crc32.Update(crc, crc32.IEEETable, v)
+			return feed(v)
+		})
+		if err != nil {
+			return err
+		}
+		if crc != p.index.CRC32(int(pos)) {
+			return malformed("stored object %s is damaged", p.index.ID(int(pos)))
+		}
+		at = end
+	}
+	if at != p.end || !bytes.Equal(whole.Sum(nil), p.index.PackChecksum()) {
+		return malformed("checksum of the pack is wrong")
+	}
+	return nil
 }
 
 // Reader reads one object. It must be closed.

@@ -2,8 +2,14 @@ package pack
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/cairn-storage/cairn/internal/git"
 )
@@ -139,4 +145,129 @@ func TestStreamWriter(t *testing.T) {
 	if !bytes.Equal(out.Bytes(), data) {
 		t.Error("the body of a whole pack is not copied as it is")
 	}
+}
+
+func TestBuilderKeepsWhatItHas(t *testing.T) {
+	t.Parallel()
+	s := NewSpool(0, tempFile(t))
+	defer s.Close()
+	b := NewBuilder(git.SHA1, s, 1)
+	x, err := b.Add(git.BlobObject, []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := b.Size()
+	for _, c := range []struct {
+		name string
+		size int64
+		r    io.Reader
+		want error
+	}{
+		{"too short", 5, strings.NewReader("abc"), io.ErrUnexpectedEOF},
+		{"too long", 2, strings.NewReader("abc"), nil},
+		{"failing", 5, iotest.ErrReader(io.ErrClosedPipe), io.ErrClosedPipe},
+	} {
+		if _, err := b.AddReader(git.BlobObject, c.size, c.r); err == nil || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+	y := blobID(t, []byte("y"))
+	delta := Raw{Kind: RefDelta, Size: 3, Base: y, Data: Bytes(zlibOf(t, 6, deltaTo(1, nil)))}
+	if err := b.AddRaw(blobID(t, []byte("z")), delta); !errors.Is(err, ErrMissingBase) {
+		t.Errorf("raw delta without its base: %v", err)
+	}
+	if b.Len() != 1 || b.Size() != size || !b.Has(x) || b.Has(y) {
+		t.Errorf("%d objects, %d bytes; want 1, %d", b.Len(), b.Size(), size)
+	}
+	delta = Raw{Kind: OfsDelta, Size: int64(len(deltaTo(1, []byte("y")))), Base: x, Data: Bytes(zlibOf(t, 6, deltaTo(1, []byte("y"))))}
+	delta.End = delta.Data.Size()
+	if err := b.AddRaw(y, delta); err != nil {
+		t.Fatal(err)
+	}
+	_, index, err := b.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := OpenBuilt(git.SHA1, s, index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantObjects(t, p, map[git.ObjectID]git.Object{
+		x: {Type: git.BlobObject, Data: []byte("x")},
+		y: {Type: git.BlobObject, Data: []byte("y")},
+	}, nil)
+	if _, err := b.Add(git.BlobObject, nil); err == nil {
+		t.Error("Add after Finish")
+	}
+	if _, _, err := b.Finish(); err == nil {
+		t.Error("Finish after Finish")
+	}
+	if _, err := NewBuilder(git.SHA1, s, 1).Add(git.BlobObject, nil); err == nil {
+		t.Error("a Builder on a spool that is in use")
+	}
+}
+
+func TestStreamWriterCounts(t *testing.T) {
+	t.Parallel()
+	s := NewStreamWriter(git.SHA1, io.Discard, 1, 1)
+	if _, err := s.Close(); err == nil {
+		t.Error("too few objects are not noticed")
+	}
+	s = NewStreamWriter(git.SHA1, io.Discard, 0, 1)
+	if err := s.WriteObject(git.BlobObject, nil); err == nil {
+		t.Error("too many objects are not noticed")
+	}
+	s = NewStreamWriter(git.SHA1, io.Discard, 1, 1)
+	if err := s.WriteReader(git.BlobObject, 5, strings.NewReader("abc")); err == nil {
+		t.Error("a short object is not noticed")
+	}
+	if _, err := s.Close(); err == nil {
+		t.Error("a broken stream is closed as if it were whole")
+	}
+}
+
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	data := packObjects(t, history(t, 5, 2), "--delta-base-offset")
+	idx := indexPack(t, data)
+	if err := openPack(t, data, idx).Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for at := 12; at < len(data)-20; at += 97 {
+		damaged := bytes.Clone(data)
+		damaged[at] ^= 4
+		if err := openPack(t, damaged, idx).Verify(t.Context()); !errors.Is(err, ErrMalformed) {
+			t.Fatalf("byte %d damaged: %v", at, err)
+		}
+	}
+}
+
+// TestOwnHistory reads the packs of the repository that this source is in, if
+// it is in one.
+func TestOwnHistory(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..", "..")
+	if _, err := os.Stat(filepath.Join(root, ".git")); err != nil {
+		return // an export of the source
+	}
+	out := gitRun(t, root, "", "rev-list", "--objects", "--no-object-names", "HEAD")
+	dir := t.TempDir()
+	gitRun(t, dir, "", "init", "-q", "--bare", ".")
+	data := []byte(gitRun(t, root, out, "pack-objects", "--stdout", "-q", "--delta-base-offset"))
+	if err := os.WriteFile(filepath.Join(dir, "objects", "pack", "pack-0.pack"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	gitRun(t, dir, "", "index-pack", filepath.Join("objects", "pack", "pack-0.pack"))
+	idx, err := os.ReadFile(filepath.Join(dir, "objects", "pack", "pack-0.idx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := receive(t, data, ReceiveOptions{Check: checkAll})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Index, idx) {
+		t.Error("index differs from git index-pack")
+	}
+	wantObjects(t, got.Pack, objects(t, dir), &mapCache{})
 }

@@ -2,6 +2,7 @@ package pack
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -88,10 +89,13 @@ func Receive(ctx context.Context, r io.Reader, opts ReceiveOptions) (*Received, 
 const (
 	// oneShot is the largest entry that is inflated at once while the stream
 	// is read. Larger ones are inflated piece by piece.
-	oneShot = 2 << 20
+	oneShot = 1 << 20
 	// readAhead is the stream's buffer. It holds the zlib stream of any entry
 	// of up to oneShot bytes.
 	readAhead = 2 * oneShot
+	// smallStream is the buffer of a stream that is no longer than this, which
+	// most pushes are.
+	smallStream = 64 << 10
 
 	none = ^uint32(0)
 )
@@ -205,18 +209,44 @@ func (rc *receiver) id(i uint32) []byte {
 	return rc.ids[int(i)*size : (int(i)+1)*size]
 }
 
-// readers holds the large buffers of streams.
-var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readAhead) }}
+// The buffers of streams, by size.
+var (
+	smallReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, smallStream) }}
+	largeReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readAhead) }}
+)
 
 // read takes the whole stream in.
 func (rc *receiver) read(ctx context.Context) error {
-	rc.in = readers.Get().(*bufio.Reader)
+	rc.in = smallReaders.Get().(*bufio.Reader)
 	rc.in.Reset(rc.src)
-	defer func() {
-		rc.in.Reset(nil)
-		readers.Put(rc.in)
-		rc.in = nil
-	}()
+	defer func() { putReader(rc.in) }()
+	if _, err := rc.in.Peek(smallStream); err == nil {
+		rc.enlarge()
+	}
+	return rc.readAll(ctx)
+}
+
+// enlarge moves what the full small buffer holds to a large one.
+func (rc *receiver) enlarge() {
+	small := rc.in
+	b, _ := small.Peek(small.Buffered())
+	rc.in = largeReaders.Get().(*bufio.Reader)
+	rc.in.Reset(io.MultiReader(bytes.NewReader(b), rc.src))
+	_, _ = rc.in.Peek(len(b)) // copies b, which is no longer used then
+	putReader(small)
+}
+
+func putReader(in *bufio.Reader) {
+	pool := &smallReaders
+	if in.Size() > smallStream {
+		pool = &largeReaders
+	}
+	in.Reset(nil)
+	pool.Put(in)
+}
+
+// readAll takes in everything through rc.in.
+func (rc *receiver) readAll(ctx context.Context) error {
 	header, err := rc.in.Peek(headerSize)
 	if err != nil {
 		return cutOff(err)

@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"bufio"
 	"bytes"
 	"hash"
 	"hash/crc32"
@@ -81,8 +82,8 @@ func (s *source) trailer() []byte { return bytes.Clone(s.tail) }
 // consumed, if the zlib stream is longer than any sane one, or cut off.
 func (rc *receiver) readSmall(h *hashing, i uint32, e Entry, header int) error {
 	b, err := rc.in.Peek(header + int(deflateBound(e.Size)))
-	if err != nil && err != io.EOF {
-		return err
+	if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
+		return err // a full buffer is a small one, which holds all of the stream
 	}
 	dst, err := h.room(e)
 	if err != nil {
