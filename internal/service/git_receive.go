@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -57,6 +58,7 @@ type push struct {
 	out        *gitWriter
 	band       *protocol.Sideband // nil if the client wants none
 	commands   []command
+	messages   strings.Builder // for the client's terminal
 	unpack     string // why the pack was refused
 	quarantine *odb.Quarantine
 }
@@ -96,6 +98,7 @@ func (p *push) run(ctx context.Context) error {
 	for i := range p.commands {
 		p.checkName(&p.commands[i])
 	}
+	p.checkFolders()
 	p.checkAtomic()
 	if p.refused() {
 		return p.drain()
@@ -197,6 +200,64 @@ func (p *push) checkName(c *command) {
 	}
 }
 
+// checkFolders refuses new refs that have a ref for a folder, or are one, so
+// that one such does not make the whole transaction fail. What the push itself
+// deletes does not count; of two new refs the first wins.
+func (p *push) checkFolders() {
+	made, folders, gone := map[git.RefName]bool{}, map[git.RefName]git.RefName{}, map[git.RefName]bool{}
+	for i := range p.commands {
+		if c := &p.commands[i]; c.reason == "" && c.New.IsZero() {
+			gone[c.Name] = true
+		}
+	}
+	for i := range p.commands {
+		c := &p.commands[i]
+		if c.reason != "" || c.New.IsZero() || !c.Old.IsZero() {
+			continue
+		}
+		if other, clash := p.clash(c.Name, made, folders, gone); clash {
+			c.reason = gitText(folderClash(c.Name, other))
+			continue
+		}
+		made[c.Name] = true
+		for folder := range foldersOf(c.Name) {
+			folders[folder] = c.Name
+		}
+	}
+}
+
+// clash finds the ref beside which a new one cannot be.
+func (p *push) clash(name git.RefName, made map[git.RefName]bool, folders map[git.RefName]git.RefName, gone map[git.RefName]bool) (git.RefName, bool) {
+	if below, ok := folders[name]; ok {
+		return below, true
+	}
+	for _, ref := range p.g.sn.RefsBelow(string(name) + "/") {
+		if !gone[ref.Name] {
+			return ref.Name, true
+		}
+	}
+	for folder := range foldersOf(name) {
+		if made[folder] {
+			return folder, true
+		}
+		if _, exists := p.g.sn.Ref(folder); exists && !gone[folder] {
+			return folder, true
+		}
+	}
+	return "", false
+}
+
+// foldersOf returns the names that would be folders of a ref.
+func foldersOf(name git.RefName) iter.Seq[git.RefName] {
+	return func(yield func(git.RefName) bool) {
+		for i := len(name) - 1; i > 0; i-- {
+			if name[i] == '/' && !yield(name[:i]) {
+				return
+			}
+		}
+	}
+}
+
 // isOddShortName tells names of branches and tags that no client can handle:
 // options, and the name of the symbolic ref.
 func isOddShortName(name git.RefName) bool {
@@ -220,14 +281,13 @@ func (p *push) moved(c *command, current git.ObjectID) {
 	}
 }
 
-// message prints a line on the client's terminal.
+// message notes a line for the client's terminal. It is sent with the report:
+// over HTTP/1 nothing may be written before the request is read.
 func (p *push) message(format string, args ...any) {
-	if p.band != nil {
-		_ = p.band.Progress(fmt.Sprintf(format, args...) + "\n")
-	}
+	fmt.Fprintf(&p.messages, format+"\n", args...)
 }
 
-// receive takes the pack in.
+// receive takes the pack in. Progress is told once all of it is read.
 func (p *push) receive(ctx context.Context) error {
 	show := throttled(func(n int) { p.progress(fmt.Sprintf("Resolving deltas: %d\r", n)) })
 	var err error
@@ -347,6 +407,9 @@ func (p *push) lost(conflict *cairn.RefConflict) {
 
 // report tells the client what became of its updates.
 func (p *push) report() error {
+	if p.band != nil && p.messages.Len() > 0 {
+		_ = p.band.Progress(p.messages.String())
+	}
 	if version := p.request.ReportVersion(); version > 0 {
 		results := make([]protocol.RefResult, len(p.commands))
 		for i := range p.commands {

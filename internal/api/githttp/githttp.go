@@ -217,8 +217,6 @@ func (f *Face) exchange(w http.ResponseWriter, r *http.Request, q request, sessi
 		api.NoteError(r, session.UploadPack(r.Context(), body, w, q.version))
 		return nil
 	}
-	// Progress is written while the end of the body is still to be read.
-	_ = http.NewResponseController(w).EnableFullDuplex()
 	api.NoteError(r, session.ReceivePack(r.Context(), body, w))
 	return nil
 }
