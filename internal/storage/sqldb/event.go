@@ -28,7 +28,7 @@ func (t events) Append(key cairn.RepositoryKey, added []cairn.Event) error {
 
 func (t events) List(key cairn.RepositoryKey, version int64, ordinal, n int) (list []cairn.Event, err error) {
 	err = t.query(Read, `SELECT version, ordinal, at, actor, kind, ref, old_target, new_target FROM events
-		WHERE organization = $1 AND repository = $2 AND (version, ordinal) > ($3, $4) ORDER BY version, ordinal LIMIT $5`,
+		WHERE organization = $1 AND repository = $2 AND (version, ordinal) > ($3, $4) ORDER BY version, ordinal LIMIT CAST($5 AS BIGINT)`,
 		values(string(key.Organization), string(key.Repository), version, int64(ordinal), limit(n)), func(r *Row) {
 			list = append(list, cairn.Event{
 				Version: r.Int(0), Ordinal: int(r.Int(1)), At: r.Moment(2), Actor: string(r.Bytes(3)), Kind: cairn.EventKind(r.Text(4)),

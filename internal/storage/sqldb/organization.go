@@ -33,7 +33,7 @@ func (t organizations) Find(name cairn.OrganizationName) (cairn.Organization, er
 }
 
 func (t organizations) List(after cairn.OrganizationName, n int) ([]cairn.Organization, error) {
-	return t.many(`SELECT id, name, created_at FROM organizations WHERE name > $1 ORDER BY name LIMIT $2`, string(after), limit(n))
+	return t.many(`SELECT id, name, created_at FROM organizations WHERE name > $1 ORDER BY name LIMIT CAST($2 AS BIGINT)`, string(after), limit(n))
 }
 
 func (t organizations) many(query string, args ...driver.Value) (list []cairn.Organization, err error) {

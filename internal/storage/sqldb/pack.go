@@ -158,7 +158,7 @@ func (t packs) Share(from, to cairn.RepositoryKey) error {
 func (t packs) Garbage(before time.Time, n int) (list []cairn.GarbagePack, err error) {
 	err = t.query(Read, `SELECT g.organization, g.pack, p.bucket_key, g.since
 		FROM garbage g JOIN packs p ON p.organization = g.organization AND p.id = g.pack
-		WHERE g.since < $1 ORDER BY g.since, g.organization, g.pack LIMIT $2`,
+		WHERE g.since < $1 ORDER BY g.since, g.organization, g.pack LIMIT CAST($2 AS BIGINT)`,
 		values(micros(before), limit(n)), func(r *Row) {
 			list = append(list, cairn.GarbagePack{
 				Organization: cairn.OrganizationID(r.Text(0)), ID: cairn.PackID(r.Text(1)), Key: r.Text(2), Since: r.Moment(3),

@@ -70,15 +70,15 @@ func (t repositories) SetDefaultBranch(key cairn.RepositoryKey, branch git.RefNa
 func (t repositories) List(org cairn.OrganizationID, query string, after cairn.RepositoryName, n int) ([]cairn.Repository, error) {
 	if query == "" {
 		return t.many(`SELECT `+repositoryColumns+` FROM repositories
-			WHERE organization = $1 AND name > $2 AND deleted_at IS NULL ORDER BY name LIMIT $3`,
+			WHERE organization = $1 AND name > $2 AND deleted_at IS NULL ORDER BY name LIMIT CAST($3 AS BIGINT)`,
 			string(org), string(after), limit(n))
 	}
 	if len(query) > cairn.MaxRepositoryName || strings.ContainsRune(query, 0) {
 		return nil, nil
 	}
 	return t.many(`SELECT `+repositoryColumns+` FROM repositories
-		WHERE organization = $1 AND name > $2 AND deleted_at IS NULL AND lower(name) LIKE $3 ESCAPE '!'
-		ORDER BY name LIMIT $4`,
+		WHERE organization = $1 AND name > $2 AND deleted_at IS NULL AND lower(name) LIKE CAST($3 AS TEXT) ESCAPE '!'
+		ORDER BY name LIMIT CAST($4 AS BIGINT)`,
 		string(org), string(after), "%"+likeEscape.Replace(lowerASCII(query))+"%", limit(n))
 }
 
@@ -110,7 +110,7 @@ func (t repositories) Delete(key cairn.RepositoryKey, at time.Time) error {
 
 func (t repositories) Deleted(before time.Time, n int) ([]cairn.Repository, error) {
 	return t.many(`SELECT `+repositoryColumns+` FROM repositories
-		WHERE deleted_at IS NOT NULL AND deleted_at < $1 ORDER BY deleted_at, organization, id LIMIT $2`,
+		WHERE deleted_at IS NOT NULL AND deleted_at < $1 ORDER BY deleted_at, organization, id LIMIT CAST($2 AS BIGINT)`,
 		micros(before), limit(n))
 }
 

@@ -13,6 +13,11 @@ import (
 	"github.com/cairn-storage/cairn/internal/git"
 )
 
+// Statements number their parameters ($1), which both SQLite and PostgreSQL
+// understand. A limit and a pattern are cast to their types: SQLite looks at the
+// value of a bare parameter there to plan the statement, and would prepare it
+// again for each value, at three times the cost.
+
 // Session is one connection to the database whose statements are prepared at
 // first use and kept. It serves one transaction at a time. It takes its
 // connection from database/sql, but speaks to the driver itself: the layer
