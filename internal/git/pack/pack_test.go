@@ -250,10 +250,10 @@ func TestOwnHistory(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(root, ".git")); err != nil {
 		return // an export of the source
 	}
-	out := gitRun(t, root, "", "rev-list", "--objects", "--no-object-names", "HEAD")
+	out := gitRun(t, root, "", "-c", "safe.directory=*", "rev-list", "--objects", "--no-object-names", "HEAD")
 	dir := t.TempDir()
 	gitRun(t, dir, "", "init", "-q", "--bare", ".")
-	data := []byte(gitRun(t, root, out, "pack-objects", "--stdout", "-q", "--delta-base-offset"))
+	data := []byte(gitRun(t, root, out, "-c", "safe.directory=*", "pack-objects", "--stdout", "-q", "--delta-base-offset"))
 	if err := os.WriteFile(filepath.Join(dir, "objects", "pack", "pack-0.pack"), data, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -329,7 +329,7 @@ func (f *forest) resolveChild(hasher *git.Hasher, n *node, child uint32) (*node,
 	if err != nil {
 		return nil, err
 	}
-	b, err := f.rc.applyEntry(base.data, child)
+	b, err := f.rc.applyEntry(base, child)
 	if err != nil {
 		return nil, err
 	}
@@ -349,76 +349,74 @@ func (f *forest) resolveChild(hasher *git.Hasher, n *node, child uint32) (*node,
 }
 
 // contentOf returns the content of a node that the caller uses, and makes it
-// first where it is missing.
-func (f *forest) contentOf(n *node) (*buffer, error) {
+// first where it is missing: from the nearest ancestor that has its own, or
+// from the whole object at the root. On the way it gives every node its content
+// back. Of those that have children left the nearest keep it, as far as the
+// budget goes, for they are the next to be asked for theirs.
+func (f *forest) contentOf(n *node) ([]byte, error) {
 	n.making.Lock()
 	defer n.making.Unlock()
 	f.mu.Lock()
-	if n.content != nil {
-		defer f.mu.Unlock()
-		return n.content, nil
-	}
-	// The nearest ancestor that has its content saves most of the work.
-	path := []uint32{n.object}
-	from := n.parent
-	for from != nil && from.content == nil {
-		path = append(path, from.object)
-		from = from.parent
-	}
-	if from != nil {
-		from.users++
-	}
-	f.mu.Unlock()
-
-	b, made, err := f.remake(from, path)
-
-	f.mu.Lock()
 	defer f.mu.Unlock()
-	if from != nil {
-		from.users--
-		f.settle(from)
+	var path []*node
+	at := n
+	for at != nil && at.content == nil {
+		path = append(path, at)
+		at = at.parent
 	}
-	if err != nil {
-		return nil, err
+	if at != nil {
+		at.users++
+	}
+	for _, next := range slices.Backward(path) {
+		b, err := f.remake(next, at)
+		if err == nil {
+			next.users++
+			f.keep(next, b)
+		}
+		if at != nil {
+			at.users--
+			f.settle(at)
+		}
+		if err != nil {
+			return nil, err
+		}
+		at = next
+		f.shrink()
+	}
+	at.users-- // the caller holds n, too
+	if limit := f.rc.inflated*8 + ratioFloor*8; f.again > limit {
+		return nil, &LimitError{Name: "work on deltas", Limit: limit, Got: f.again}
+	}
+	return n.content.data, nil
+}
+
+// remake makes the content of a node from its parent's, which is held, or for
+// a root from nothing. It gives f.mu up meanwhile.
+func (f *forest) remake(n, parent *node) (*buffer, error) {
+	if parent == nil {
+		f.mu.Unlock()
+		defer f.mu.Lock()
+		return f.rc.inflateEntry(n.object)
+	}
+	base := parent.content.data
+	f.mu.Unlock()
+	defer f.mu.Lock()
+	return f.rc.applyEntry(base, n.object)
+}
+
+// keep gives a node its content, unless another worker has been faster. f.mu
+// is held.
+func (f *forest) keep(n *node, b *buffer) {
+	if n.made {
+		f.again += int64(len(b.data))
+	}
+	n.made = true
+	if n.content != nil {
+		b.free()
+		return
 	}
 	n.content = b
 	f.held += b.weight()
-	f.shrink()
-	if n.made {
-		f.again += made
-	}
-	n.made = true
-	if f.again > f.rc.inflated*4+ratioFloor*4 {
-		return nil, &LimitError{Name: "work on deltas", Limit: f.rc.inflated*4 + ratioFloor*4, Got: f.again}
-	}
-	return b, nil
-}
-
-// remake makes the object path[0] from a node, or from the whole object that
-// ends the path.
-func (f *forest) remake(from *node, path []uint32) (b *buffer, made int64, err error) {
-	var base []byte
-	if from != nil {
-		base = from.content.data
-	} else {
-		last := path[len(path)-1]
-		path = path[:len(path)-1]
-		if b, err = f.rc.inflateEntry(last); err != nil {
-			return nil, 0, err
-		}
-		base = b.data
-		made += int64(len(base))
-	}
-	for _, object := range slices.Backward(path) {
-		next, err := f.rc.applyEntry(base, object)
-		b.free()
-		if err != nil {
-			return nil, 0, err
-		}
-		b, base = next, next.data
-		made += int64(len(base))
-	}
-	return b, made, nil
 }
 
 // inflateEntry returns what the entry of an object stores.

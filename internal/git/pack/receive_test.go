@@ -327,6 +327,55 @@ func TestDeltaCycle(t *testing.T) {
 	}
 }
 
+// TestDeltaComb receives a long chain of which every link has one more delta on
+// it, the worst tree for a walk that keeps what it comes back to, with next to
+// no memory for that.
+func TestDeltaComb(t *testing.T) {
+	t.Parallel()
+	const depth, size = 600, 10_000
+	content := func(i int) []byte {
+		return append(fmt.Appendf(nil, "%06d", i), make([]byte, size-6)...)
+	}
+	// change makes object i of any other: its number, and the rest of the base.
+	change := func(i int) []byte {
+		d := append(appendSize(appendSize(nil, size), size), 6)
+		d = fmt.Appendf(d, "%06d", i)
+		return append(d, 0x91|0x20, 6, byte((size-6)&0xff), byte((size-6)>>8))
+	}
+	for _, kind := range []Kind{OfsDelta, RefDelta} {
+		entries := []entry{{kind: Blob, data: content(0)}}
+		at := []int64{headerSize}
+		end := int64(len(packOf(t, entries...)) - 20)
+		add := func(i, base int) {
+			e := entry{kind: kind, data: change(i), base: blobID(t, content(base))}
+			if kind == OfsDelta {
+				e.base = end - at[base]
+			}
+			entries = append(entries, e)
+			at = append(at, end)
+			end += int64(len(packOf(t, e)) - headerSize - 20)
+		}
+		for i := 1; i <= 2*depth; i += 2 {
+			base := max(0, i-2)
+			add(i, base)   // the next link
+			add(i+1, base) // a leaf
+		}
+		pack := packOf(t, entries...)
+		got, err := receive(t, pack, ReceiveOptions{Memory: 1 << 20, Workers: 3})
+		if err != nil {
+			t.Fatalf("kind %d: %v", kind, err)
+		}
+		if got.Deltas != 2*depth {
+			t.Errorf("%d deltas, want %d", got.Deltas, 2*depth)
+		}
+		for i := range at {
+			if _, ok := got.Pack.Index().Find(blobID(t, content(i))); !ok {
+				t.Fatalf("object %d is missing", i)
+			}
+		}
+	}
+}
+
 func TestMissingBase(t *testing.T) {
 	t.Parallel()
 	pack := packOf(t, entry{kind: RefDelta, base: blobID(t, []byte("x")), data: deltaTo(1, []byte("y"))})
