@@ -38,7 +38,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newServe(), newOrg(), newKey(), newToken(), newRepo(), newFsck(), newGC(), newCredentialHelper(), newVersion())
+	root.AddCommand(newServe(), newDemo(), newOrg(), newKey(), newToken(), newRepo(), newFsck(), newGC(), newCredentialHelper(), newVersion())
 	checkArguments(root)
 	return root
 }
