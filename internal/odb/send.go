@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/git/pack"
 )
 
@@ -165,7 +164,8 @@ func (s *sender) offset(at place) int64 {
 	return sent.offsets[sent.ranks.of(at.pos)]
 }
 
-// whole sends an object that is stored as a delta without its base.
+// whole sends an object that is stored as a delta without its base. What it is
+// made of is not cached: it is the older versions, which few ask for.
 func (s *sender) whole(at place) error {
 	p := s.plan.sn.packs[at.pack]
 	offset := p.pack.Index().Offset(at.pos)
@@ -174,13 +174,13 @@ func (s *sender) whole(at place) error {
 		return s.failed(at, err)
 	}
 	if size <= bufferedSend {
-		o, err := p.pack.Object(offset, p.cache, bufferedSend)
+		o, err := p.pack.Object(offset, nil, bufferedSend)
 		if err != nil {
 			return s.failed(at, err)
 		}
 		return s.out.WriteObject(o.Type, o.Data)
 	}
-	r, err := p.pack.Open(offset, p.cache)
+	r, err := p.pack.Open(offset, nil)
 	if err != nil {
 		return s.failed(at, err)
 	}
@@ -189,5 +189,5 @@ func (s *sender) whole(at place) error {
 }
 
 func (s *sender) failed(at place, err error) error {
-	return fmt.Errorf("send object %s of pack %s: %w", git.ObjectID.String(s.plan.sn.idAt(at)), s.plan.sn.packs[at.pack].key.id, err)
+	return fmt.Errorf("send object %s of pack %s: %w", s.plan.sn.idAt(at), s.plan.sn.packs[at.pack].key.id, err)
 }
