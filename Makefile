@@ -1,0 +1,53 @@
+# make build   the binary, at bin/cairn
+# make test    everything that CI runs: vet, format, lint, all tests with -race
+# make check   the quick part of it: vet, format, lint
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GO      ?= go
+
+# Linters are pinned here and come through Go's module proxy: a machine with Go
+# and Git is enough.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+# Bugs, simplifications, unused code, and the style rules that gofmt leaves.
+CHECKS := SA*,S1*,U1000,ST1005,ST1006,ST1008,ST1012,ST1017,ST1019,ST1020,ST1021,ST1022
+
+.PHONY: build test check vet fmt fmt-check lint demo bench fuzz clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/cairn ./cmd/cairn
+
+test: check
+	$(GO) test -race -timeout 10m ./...
+
+check: vet fmt-check lint
+
+vet:
+	$(GO) vet ./...
+
+fmt:
+	gofmt -w $(shell git ls-files '*.go')
+
+fmt-check:
+	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+
+lint:
+	$(GO) run $(STATICCHECK) -checks "$(CHECKS)" ./...
+
+demo: build
+	bin/cairn demo
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
+
+# Every fuzz target for a short while each: make fuzz FUZZTIME=1m
+FUZZTIME ?= 20s
+fuzz:
+	@set -e; for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; \
+	done
+
+clean:
+	rm -rf bin

@@ -1,0 +1,765 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/odb"
+	"github.com/cairn-storage/cairn/internal/storage/dir"
+	"github.com/cairn-storage/cairn/internal/storage/sqlite"
+)
+
+// operator is who sets the tests up.
+var operator = cairn.Actor{Admin: true, Name: "admin"}
+
+// tenants is a service with the organizations acme and evil, each with keys of
+// its own, and a clock that the test moves.
+type tenants struct {
+	*Service
+	mu  sync.Mutex
+	now time.Time
+
+	acmeEC, evilEC *ecdsa.PrivateKey
+	acmeRSA        *rsa.PrivateKey
+	acmeEd         ed25519.PrivateKey
+}
+
+func (f *tenants) clock() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.now
+}
+
+func (f *tenants) pass(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.now = f.now.Add(d)
+}
+
+// testRSA is made once: it takes long.
+var testRSA = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+func newTenants(t testing.TB) *tenants {
+	t.Helper()
+	metadata, err := sqlite.OpenMemory(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := dir.Open(filepath.Join(t.TempDir(), "bucket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := odb.Open(odb.Options{Metadata: metadata, Bucket: bucket, ScratchDir: filepath.Join(t.TempDir(), "scratch")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(store.Close(), bucket.Close(), metadata.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	f := &tenants{now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), acmeRSA: testRSA()}
+	f.Service = New(Options{Store: store, Now: f.clock})
+	f.acmeEC, f.evilEC = newEC(t), newEC(t)
+	_, f.acmeEd, err = ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []cairn.OrganizationName{"acme", "evil"} {
+		if _, err := f.CreateOrganization(t.Context(), operator, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.register(t, "acme", f.acmeEC)
+	f.register(t, "acme", f.acmeRSA)
+	f.register(t, "acme", f.acmeEd)
+	f.register(t, "evil", f.evilEC)
+	return f
+}
+
+func newEC(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func publicPEM(t testing.TB, public crypto.PublicKey) string {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+func (f *tenants) register(t testing.TB, org cairn.OrganizationName, key crypto.Signer) cairn.PublicKey {
+	t.Helper()
+	added, err := f.AddKey(t.Context(), operator, org, publicPEM(t, key.Public()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return added
+}
+
+// claimText is a payload that is good but for what the test adds.
+func (f *tenants) claimText(more string) string {
+	if more != "" {
+		more = "," + more
+	}
+	return fmt.Sprintf(`{"iss":"acme","sub":"ci","repo":"team/app","scopes":["git:read"],"iat":%d,"exp":%d%s}`,
+		f.clock().Unix(), f.clock().Add(time.Hour).Unix(), more)
+}
+
+const headerES256 = `{"alg":"ES256","typ":"JWT"}`
+
+func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+// sign makes a token of any header and payload, signed as the key's type does.
+func sign(t testing.TB, header, payload string, key crypto.Signer) string {
+	t.Helper()
+	signed := b64(header) + "." + b64(payload)
+	var method jwt.SigningMethod = jwt.SigningMethodES256
+	switch key.(type) {
+	case *rsa.PrivateKey:
+		method = jwt.SigningMethodRS256
+	case ed25519.PrivateKey:
+		method = jwt.SigningMethodEdDSA
+	}
+	signature, err := method.Sign(signed, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+// refuse wants a token to be refused as Unauthenticated.
+func (f *tenants) refuse(t *testing.T, name, token string) {
+	t.Helper()
+	who, err := f.Authenticate(t.Context(), token)
+	if cairn.KindOf(err) != cairn.Unauthenticated {
+		t.Errorf("%s: got %+v and the error %v, want Unauthenticated", name, who, err)
+	}
+	if who.Organization.ID != "" || who.Scopes != nil || who.Admin {
+		t.Errorf("%s: the refused token has the actor %+v", name, who)
+	}
+}
+
+func (f *tenants) accept(t *testing.T, name, token string) cairn.Actor {
+	t.Helper()
+	who, err := f.Authenticate(t.Context(), token)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	return who
+}
+
+func TestTokenOfEachAlgorithm(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	for alg, key := range map[string]crypto.Signer{"ES256": f.acmeEC, "RS256": f.acmeRSA, "EdDSA": f.acmeEd} {
+		for range 2 { // the second time from the cache
+			who := f.accept(t, alg, sign(t, `{"alg":"`+alg+`"}`, f.claimText(`"refs":[["main",["no-push"]]]`), key))
+			if who.Organization.Name != "acme" || who.Repository != "team/app" || who.Name != "ci" || !who.Has(cairn.GitRead) || who.Has(cairn.GitWrite) || who.Admin {
+				t.Errorf("%s: got the actor %+v", alg, who)
+			}
+			if !who.Policy.Forbids(cairn.NoPush, "refs/heads/main") {
+				t.Errorf("%s: the policy is %+v", alg, who.Policy)
+			}
+		}
+	}
+}
+
+// TestTokenOfTheLibrary takes a token as the SDKs make it: by a library.
+func TestTokenOfTheLibrary(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
+		"iss": "acme", "sub": "@pierre/storage", "repo": "org", "scopes": []string{"org:read"},
+		"iat": f.clock().Unix(), "exp": f.clock().Add(time.Hour).Unix(),
+	})
+	token.Header["kid"] = "key-2024-01" // not one of ours: every key is tried
+	text, err := token.SignedString(f.acmeEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who := f.accept(t, "library", text); who.Repository != "org" || !who.Has(cairn.OrgRead) {
+		t.Errorf("got %+v", who)
+	}
+}
+
+func TestAlgNone(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	for _, alg := range []string{"none", "None", "NONE", "nOnE", "", " ES256", "es256", "HS256", "ES384", "PS256", "RS1"} {
+		header := `{"alg":"` + alg + `","typ":"JWT"}`
+		f.refuse(t, alg, b64(header)+"."+b64(f.claimText(""))+".")
+		f.refuse(t, alg+" with a signature", sign(t, header, f.claimText(""), f.acmeEC))
+	}
+	f.refuse(t, "no alg", sign(t, `{"typ":"JWT"}`, f.claimText(""), f.acmeEC))
+	f.refuse(t, "no signature", b64(headerES256)+"."+b64(f.claimText(""))+".")
+	f.refuse(t, "alg is no string", sign(t, `{"alg":["ES256"]}`, f.claimText(""), f.acmeEC))
+}
+
+func TestHMACConfusion(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	for _, public := range []crypto.PublicKey{f.acmeEC.Public(), f.acmeRSA.Public(), f.acmeEd.Public()} {
+		text := publicPEM(t, public)
+		der, _ := x509.MarshalPKIXPublicKey(public)
+		for _, secret := range [][]byte{[]byte(text), []byte(strings.TrimSpace(text)), der} {
+			for _, alg := range []string{"HS256", "RS256", "ES256", "EdDSA"} {
+				signed := b64(`{"alg":"`+alg+`"}`) + "." + b64(f.claimText(""))
+				mac := hmac.New(sha256.New, secret)
+				mac.Write([]byte(signed))
+				f.refuse(t, alg, signed+"."+base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))
+			}
+		}
+	}
+}
+
+// TestAlgorithmIsTheKeys signs with one type of key and claims another.
+func TestAlgorithmIsTheKeys(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	for _, key := range []crypto.Signer{f.acmeEC, f.acmeRSA, f.acmeEd} {
+		accepted := 0
+		for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
+			if _, err := f.Authenticate(t.Context(), sign(t, `{"alg":"`+alg+`"}`, f.claimText(""), key)); err == nil {
+				accepted++
+			}
+		}
+		if accepted != 1 {
+			t.Errorf("%T passes under %d algorithms, want its own", key, accepted)
+		}
+	}
+}
+
+func TestKidTraversal(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	for _, kid := range []string{
+		"../../../../dev/null", "/dev/null", "' OR '1'='1", "1; DROP TABLE keys", "http://127.0.0.1:1/key", "\x00", strings.Repeat("k", 4000),
+		thumbprintOf(t, f.evilEC), thumbprintOf(t, f.acmeRSA),
+	} {
+		header, err := json.Marshal(map[string]string{"alg": "ES256", "kid": kid})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.refuse(t, kid, sign(t, string(header), f.claimText(""), f.evilEC))
+		// An empty key, as a file that is not there would give.
+		signed := b64(string(header)) + "." + b64(f.claimText(""))
+		mac := hmac.New(sha256.New, nil)
+		mac.Write([]byte(signed))
+		f.refuse(t, kid+" with an empty key", signed+"."+base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))
+	}
+	f.refuse(t, "kid is no string", sign(t, `{"alg":"ES256","kid":{"a":1}}`, f.claimText(""), f.acmeEC))
+	// A known kid is the only key that counts.
+	f.refuse(t, "kid of another key", sign(t, `{"alg":"ES256","kid":"`+thumbprintOf(t, f.acmeRSA)+`"}`, f.claimText(""), f.acmeEC))
+	f.accept(t, "own kid", sign(t, `{"alg":"ES256","kid":"`+thumbprintOf(t, f.acmeEC)+`"}`, f.claimText(""), f.acmeEC))
+}
+
+func thumbprintOf(t testing.TB, key crypto.Signer) string {
+	t.Helper()
+	parsed, err := parsePublicKey(publicPEM(t, key.Public()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed.id
+}
+
+func TestEmbeddedKey(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	point, err := f.evilEC.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, y := base64.RawURLEncoding.EncodeToString(point[1:33]), base64.RawURLEncoding.EncodeToString(point[33:])
+	for _, extra := range []string{
+		`"jwk":{"kty":"EC","crv":"P-256","x":"` + x + `","y":"` + y + `"}`,
+		`"jku":"http://127.0.0.1:1/keys"`,
+		`"x5u":"http://127.0.0.1:1/cert"`,
+		`"x5c":["AAAA"]`,
+		`"crit":["exp"]`,
+		`"crit":[]`,
+		`"b64":false,"crit":["b64"]`,
+		`"zip":"DEF"`,
+		`"enc":"A256GCM"`,
+	} {
+		header := `{"alg":"ES256",` + extra + `}`
+		f.refuse(t, extra, sign(t, header, f.claimText(""), f.evilEC))
+		f.refuse(t, extra+" signed well", sign(t, header, f.claimText(""), f.acmeEC))
+	}
+}
+
+func TestThousandsOfDots(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	f.refuse(t, "dots", strings.Repeat(".", 8000))
+	f.refuse(t, "two dots", "..")
+	f.refuse(t, "more dots than fit", strings.Repeat(".", 100_000_000))
+	f.refuse(t, "giant header", b64(`{"alg":"ES256","x":"`+strings.Repeat("a", 1<<20)+`"}`)+".e30.AA")
+	f.refuse(t, "deep header", b64(`{"alg":"ES256","x":`+strings.Repeat("[", 5000)+`}`)+".e30.AA")
+	good := sign(t, headerES256, f.claimText(`"x":"`+strings.Repeat("a", 5000)+`"`), f.acmeEC)
+	if len(good) > MaxTokenLength {
+		t.Fatalf("the token has %d bytes", len(good))
+	}
+	f.accept(t, "long", good)
+	f.refuse(t, "too long", sign(t, headerES256, f.claimText(`"x":"`+strings.Repeat("a", MaxTokenLength)+`"`), f.acmeEC))
+}
+
+func TestEncryptedToken(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	f.refuse(t, "five parts", b64(`{"alg":"RSA-OAEP","enc":"A256GCM","zip":"DEF"}`)+".AAAA.AAAA.AAAA.AAAA")
+	f.refuse(t, "four parts", sign(t, headerES256, f.claimText(""), f.acmeEC)+".AAAA")
+	f.refuse(t, "JSON form", `{"payload":"`+b64(f.claimText(""))+`","signatures":[]}`)
+}
+
+func TestTokenDates(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	at := func(d time.Duration) string { return fmt.Sprint(f.clock().Add(d).Unix()) }
+	payload := func(dates string) string {
+		return `{"iss":"acme","repo":"a","scopes":["git:read"]` + dates + `}`
+	}
+	for _, c := range []struct {
+		name, dates string
+		ok          bool
+	}{
+		{"now", `,"iat":` + at(0) + `,"exp":` + at(time.Hour), true},
+		{"no iat", `,"exp":` + at(time.Hour), true},
+		{"white space", `, "iat": ` + at(0) + ` , "exp" : ` + at(time.Hour) + ` `, true},
+		{"just expired", `,"iat":` + at(-time.Hour) + `,"exp":` + at(-10*time.Second), true},
+		{"a year", `,"iat":` + at(0) + `,"exp":` + at(365*24*time.Hour), true},
+		{"issued a moment ahead", `,"iat":` + at(20*time.Second) + `,"exp":` + at(time.Hour), true},
+		{"expired", `,"iat":` + at(-time.Hour) + `,"exp":` + at(-61*time.Second), false},
+		{"no exp", `,"iat":` + at(0), false},
+		{"nbf in the future", `,"nbf":` + at(5*time.Minute) + `,"exp":` + at(time.Hour), false},
+		{"nbf in the past", `,"nbf":` + at(-5*time.Minute) + `,"exp":` + at(time.Hour), true},
+		{"iat in the future", `,"iat":` + at(5*time.Minute) + `,"exp":` + at(time.Hour), false},
+		{"the year 9999", `,"iat":` + at(0) + `,"exp":253402300799`, false},
+		{"beyond the year 9999", `,"iat":` + at(0) + `,"exp":99999999999999`, false},
+		{"beyond int64", `,"exp":99999999999999999999999999`, false},
+		{"too long without iat", `,"exp":` + at(11*365*24*time.Hour), false},
+		{"too long, issued long ago", `,"iat":0,"exp":` + at(time.Hour), false},
+		{"float", `,"exp":` + at(time.Hour) + `.5`, false},
+		{"whole float", `,"exp":` + at(time.Hour) + `.0`, false},
+		{"exponent", `,"exp":2e9`, false},
+		{"negative", `,"exp":-1`, false},
+		{"negative iat", `,"iat":-1,"exp":` + at(time.Hour), false},
+		{"text", `,"exp":"` + at(time.Hour) + `"`, false},
+		{"null", `,"exp":null`, false},
+		{"nbf null", `,"nbf":null,"exp":` + at(time.Hour), false},
+	} {
+		token := sign(t, headerES256, payload(c.dates), f.acmeEC)
+		if c.ok {
+			f.accept(t, c.name, token)
+		} else {
+			f.refuse(t, c.name, token)
+		}
+	}
+}
+
+func TestExpiryIsSeenInTheCache(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	token := sign(t, headerES256, f.claimText(""), f.acmeEC)
+	f.accept(t, "fresh", token)
+	f.pass(59 * time.Minute)
+	f.accept(t, "nearly over", token)
+	f.pass(2 * time.Minute)
+	f.refuse(t, "over", token)
+}
+
+func TestTokenOfAnotherOrganization(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	foreign := sign(t, headerES256, f.claimText(""), f.evilEC)
+	unknown := sign(t, headerES256, strings.Replace(f.claimText(""), `"acme"`, `"nobody"`, 1), f.evilEC)
+	f.refuse(t, "evil signs for acme", foreign)
+	f.refuse(t, "unknown issuer", unknown)
+	_, foreignErr := f.Authenticate(t.Context(), foreign)
+	_, unknownErr := f.Authenticate(t.Context(), unknown)
+	if foreignErr.Error() != unknownErr.Error() {
+		t.Errorf("an issuer that exists shows: %q, else %q", foreignErr, unknownErr)
+	}
+	for _, iss := range []string{`"ACME"`, `"acme "`, `"acme/../evil"`, `""`, `null`, `["acme"]`, `"аcme"`, `"acme\u0000"`} {
+		f.refuse(t, "iss "+iss, sign(t, headerES256, strings.Replace(f.claimText(""), `"acme"`, iss, 1), f.acmeEC))
+	}
+	who := f.accept(t, "evil for itself", sign(t, headerES256, strings.Replace(f.claimText(""), `"acme"`, `"evil"`, 1), f.evilEC))
+	if who.Organization.Name != "evil" {
+		t.Errorf("got %+v", who)
+	}
+}
+
+func TestRepositoryClaim(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	with := func(repo string) string {
+		return sign(t, headerES256, strings.Replace(f.claimText(""), `"team/app"`, repo, 1), f.acmeEC)
+	}
+	for _, repo := range []string{
+		`"../evil"`, `"team/../app"`, `"/team/app"`, `"team/app/"`, `"team//app"`, `"team%2Fapp"`, `"team\\app"`, `"."`, `".."`,
+		`"app.git"`, `"app\u0000"`, `"app\n"`, `"app "`, `"a\u202eb"`, `"app+ephemeral"`, `["app"]`, `null`, `7`, `"` + strings.Repeat("a", 300) + `"`,
+	} {
+		f.refuse(t, repo, with(repo))
+	}
+	for repo, want := range map[string]cairn.RepositoryName{`"Team/App"`: "Team/App", `"org"`: "org", `""`: "", `"caf\u00e9"`: "café"} {
+		if who := f.accept(t, repo, with(repo)); who.Repository != want {
+			t.Errorf("%s: got %q", repo, who.Repository)
+		}
+	}
+}
+
+func TestDuplicateClaims(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	for _, more := range []string{`"repo":"other"`, `"scopes":["repo:write"]`, `"iss":"acme"`, `"exp":1`, `"r\u0065po":"other"`, `"x":1,"x":2`} {
+		f.refuse(t, more, sign(t, headerES256, f.claimText(more), f.acmeEC))
+	}
+	f.refuse(t, "alg twice", sign(t, `{"alg":"ES256","alg":"ES256"}`, f.claimText(""), f.acmeEC))
+	for _, payload := range []string{`[]`, `"x"`, `null`, `7`, ``, `{`, f.claimText("") + `{}`, f.claimText("") + "x", "\xef\xbb\xbf" + f.claimText("")} {
+		f.refuse(t, payload, sign(t, headerES256, payload, f.acmeEC))
+	}
+	// Names that differ in case are other claims.
+	who := f.accept(t, "case", sign(t, headerES256, f.claimText(`"Repo":"other","SCOPES":["repo:write"]`), f.acmeEC))
+	if who.Repository != "team/app" || who.Has(cairn.RepoWrite) {
+		t.Errorf("got %+v", who)
+	}
+}
+
+func TestScopesAreAnArray(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	with := func(scopes string) string {
+		return sign(t, headerES256, strings.Replace(f.claimText(""), `["git:read"]`, scopes, 1), f.acmeEC)
+	}
+	for _, scopes := range []string{`"git:read"`, `"git:read git:write"`, `null`, `{}`, `{"0":"git:read"}`, `[null]`, `[1]`, `[["git:read"]]`, `true`,
+		`["` + strings.Repeat(`x","`, 100) + `x"]`} {
+		f.refuse(t, scopes, with(scopes))
+	}
+	who := f.accept(t, "unknown scope", with(`["everything","git:*","GIT:WRITE","admin"]`))
+	for _, scope := range []cairn.Scope{cairn.GitRead, cairn.GitWrite, cairn.RepoWrite, cairn.OrgRead} {
+		if who.Has(scope) {
+			t.Errorf("an unknown scope grants %s", scope)
+		}
+	}
+	if who := f.accept(t, "no scopes", with(`[]`)); len(who.Scopes) != 0 {
+		t.Errorf("got %+v", who)
+	}
+}
+
+func TestRefPolicyClaim(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	for _, c := range []struct {
+		claims string
+		want   cairn.RefPolicy
+	}{
+		{`"refs":[]`, nil},
+		{`"refs":[["main",["no-push"]]]`, cairn.RefPolicy{{Pattern: "refs/heads/main", Ops: []cairn.RefOp{cairn.NoPush}}}},
+		{`"refs":[["agents/*",[]],["*",["no-push","no-push"]]]`, cairn.RefPolicy{{Pattern: "refs/heads/agents/*"}, {Pattern: "*", Ops: []cairn.RefOp{cairn.NoPush}}}},
+		{`"refs":[["HEAD",["no-force-push"]],["refs/tags/*",["no-push"]],["refs/*",[]]]`, cairn.RefPolicy{
+			{Pattern: "HEAD", Ops: []cairn.RefOp{cairn.NoForcePush}}, {Pattern: "refs/tags/*", Ops: []cairn.RefOp{cairn.NoPush}}, {Pattern: "refs/*"}}},
+		{`"ops":["no-push"]`, cairn.RefPolicy{{Pattern: "*", Ops: []cairn.RefOp{cairn.NoPush}}}},
+		{`"ops":[]`, nil},
+		{`"refs":[["*",["no-push"]],["x",[]]],"ops":["no-force-push","no-push"]`, cairn.RefPolicy{
+			{Pattern: "*", Ops: []cairn.RefOp{cairn.NoPush, cairn.NoForcePush}}, {Pattern: "refs/heads/x"}}},
+		{`"refs":[["x",[]]],"ops":["verify-sig"]`, cairn.RefPolicy{{Pattern: "refs/heads/x"}, {Pattern: "*", Ops: []cairn.RefOp{cairn.VerifySig}}}},
+	} {
+		who := f.accept(t, c.claims, sign(t, headerES256, f.claimText(c.claims), f.acmeEC))
+		if !slices.EqualFunc(who.Policy, c.want, func(a, b cairn.RefRule) bool { return a.Pattern == b.Pattern && slices.Equal(a.Ops, b.Ops) }) {
+			t.Errorf("%s: got %+v, want %+v", c.claims, who.Policy, c.want)
+		}
+	}
+	for _, claims := range []string{
+		`"refs":[["main",["no-pull"]]]`, `"refs":[["main",["No-Push"]]]`, `"refs":[["main"]]`, `"refs":[["main",["no-push"],1]]`, `"refs":[["main",null]]`,
+		`"refs":[["main","no-push"]]`, `"refs":[[7,[]]]`, `"refs":["main"]`, `"refs":{"main":["no-push"]}`, `"refs":null`, `"refs":"main"`,
+		`"refs":[["feature*",[]]]`, `"refs":[["a*b",[]]]`, `"refs":[["**",[]]]`, `"refs":[["/*",[]]]`, `"refs":[["",["no-push"]]]`, `"refs":[["a..b",[]]]`, `"refs":[["refs/heads/a b",[]]]`,
+		`"ops":"no-push"`, `"ops":["everything"]`, `"ops":null`,
+		`"refs":[` + strings.Repeat(`["a",[]],`, 300) + `["a",[]]]`,
+	} {
+		f.refuse(t, claims, sign(t, headerES256, f.claimText(claims), f.acmeEC))
+	}
+}
+
+func TestZeroSignature(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	signed := b64(headerES256) + "." + b64(f.claimText(""))
+	n := elliptic.P256().Params().N
+	order := n.FillBytes(make([]byte, 32))
+	zero := make([]byte, 32)
+	one := big.NewInt(1).FillBytes(make([]byte, 32))
+	for name, signature := range map[string][]byte{
+		"0,0": slices.Concat(zero, zero), "1,0": slices.Concat(one, zero), "0,1": slices.Concat(zero, one), "n,n": slices.Concat(order, order),
+		"empty": {}, "short": zero, "long": make([]byte, 65), "DER": {0x30, 6, 2, 1, 0, 2, 1, 0},
+	} {
+		f.refuse(t, name, signed+"."+base64.RawURLEncoding.EncodeToString(signature))
+	}
+	signed = b64(`{"alg":"EdDSA"}`) + "." + b64(f.claimText(""))
+	f.refuse(t, "EdDSA zero", signed+"."+base64.RawURLEncoding.EncodeToString(make([]byte, 64)))
+	// The signature of other bytes.
+	other := sha512.Sum512([]byte("other"))
+	signature, err := f.acmeEd.Sign(rand.Reader, other[:], crypto.Hash(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.refuse(t, "EdDSA of other bytes", signed+"."+base64.RawURLEncoding.EncodeToString(signature))
+}
+
+// TestSignatureIsNotMalleable changes a token in ways that a lax decoder would
+// not notice, which would make each a new entry in the cache.
+func TestSignatureIsNotMalleable(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	good := sign(t, headerES256, f.claimText(""), f.acmeEC)
+	f.refuse(t, "padding", good+"=")
+	f.refuse(t, "line break", good+"\n")
+	f.refuse(t, "inner line break", strings.Replace(good, ".", ".\n", 1))
+	f.refuse(t, "space", " "+good)
+	last := good[len(good)-1]
+	for _, c := range []byte("AQgw") { // of the last character only two bits count
+		if c != last {
+			f.refuse(t, "last character", good[:len(good)-1]+string(c+1))
+		}
+	}
+	f.accept(t, "itself", good)
+}
+
+func TestWeakKeysAreRefusedAtUpload(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := publicPEM(t, newEC(t).Public())
+	private, err := x509.MarshalPKCS8PrivateKey(newEC(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"RSA 1024":      publicPEM(t, small.Public()),
+		"exponent 1":    publicPEM(t, &rsa.PublicKey{N: f.acmeRSA.N, E: 1}),
+		"even exponent": publicPEM(t, &rsa.PublicKey{N: f.acmeRSA.N, E: 4}),
+		"P-384":         publicPEM(t, p384.Public()),
+		"private key":   string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})),
+		"certificate":   string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})),
+		"PKCS#1":        string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&f.acmeRSA.PublicKey)})),
+		"two keys":      good + good,
+		"garbage":       "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+		"no PEM":        "ssh-ed25519 AAAA",
+		"empty":         "",
+	} {
+		if _, err := f.AddKey(t.Context(), operator, "acme", text); cairn.KindOf(err) != cairn.Invalid {
+			t.Errorf("%s: got the error %v, want Invalid", name, err)
+		}
+	}
+	if _, err := f.AddKey(t.Context(), operator, "acme", good+strings.Repeat(" ", maxPEM)); cairn.KindOf(err) != cairn.TooLarge {
+		t.Errorf("long: got the error %v", err)
+	}
+}
+
+func TestRevocationIsImmediate(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	extra := newEC(t)
+	token := sign(t, headerES256, f.claimText(""), extra)
+	f.refuse(t, "before its key is added", token)
+	key := f.register(t, "acme", extra)
+	f.accept(t, "after", token)
+	other := sign(t, headerES256, f.claimText(""), f.acmeEC)
+	f.accept(t, "another key", other)
+	if err := f.RevokeKey(t.Context(), operator, "acme", key.ID); err != nil {
+		t.Fatal(err)
+	}
+	f.refuse(t, "after its key is revoked", token)
+	f.accept(t, "another key", other)
+	if _, err := f.AddKey(t.Context(), operator, "acme", publicPEM(t, extra.Public())); cairn.KindOf(err) != cairn.Conflict {
+		t.Errorf("adding a revoked key again: %v", err)
+	}
+	if err := f.RevokeKey(t.Context(), operator, "acme", "nothing"); cairn.KindOf(err) != cairn.NotFound {
+		t.Errorf("revoking an unknown key: %v", err)
+	}
+}
+
+// TestNewTenantOfAnOldName makes sure that tokens of a deleted organization do
+// not open the next one of that name.
+func TestNewTenantOfAnOldName(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	token := sign(t, headerES256, f.claimText(""), f.acmeEC)
+	before := f.accept(t, "before", token)
+	if err := f.DeleteOrganization(t.Context(), operator, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	f.refuse(t, "deleted", token)
+	if _, err := f.CreateOrganization(t.Context(), operator, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	f.refuse(t, "next of that name", token)
+	f.register(t, "acme", f.acmeEC)
+	if after := f.accept(t, "same key registered again", token); after.Organization.ID == before.Organization.ID {
+		t.Error("the two organizations have one id")
+	}
+}
+
+// TestRevocationRace revokes while tokens are verified: none may be accepted
+// once RevokeKey has returned.
+func TestRevocationRace(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	for range 20 {
+		key := newEC(t)
+		added := f.register(t, "acme", key)
+		token := sign(t, headerES256, f.claimText(""), key)
+		var done sync.WaitGroup
+		for range 4 {
+			done.Go(func() {
+				for range 10 {
+					_, _ = f.Authenticate(context.Background(), token)
+				}
+			})
+		}
+		if err := f.RevokeKey(t.Context(), operator, "acme", added.ID); err != nil {
+			t.Fatal(err)
+		}
+		f.refuse(t, "revoked", token)
+		done.Wait()
+		f.refuse(t, "revoked, later", token)
+	}
+}
+
+func TestKeyLimit(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	for range maxActiveKeys - 3 {
+		f.register(t, "acme", newEC(t))
+	}
+	if _, err := f.AddKey(t.Context(), operator, "acme", publicPEM(t, newEC(t).Public())); cairn.KindOf(err) != cairn.Conflict {
+		t.Errorf("got the error %v", err)
+	}
+}
+
+// TestThumbprint has the example of RFC 7638, section 3.1.
+func TestThumbprint(t *testing.T) {
+	t.Parallel()
+	n, err := base64.RawURLEncoding.DecodeString("0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := parseRSAKey(&rsa.PublicKey{N: new(big.Int).SetBytes(n), E: 65537})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"; key.id != want {
+		t.Errorf("got %s, want %s", key.id, want)
+	}
+}
+
+func FuzzToken(f *testing.F) {
+	fixture := newTenants(f)
+	header, payload := headerES256, fixture.claimText(`"refs":[["main",["no-push"]]],"ops":["no-force-push"],"nbf":1`)
+	f.Add(header, payload)
+	f.Add(`{"alg":"RS256","kid":"a"}`, `{"iss":"acme","exp":1e3}`)
+	f.Add(`{`, `{"a":{"a":[1,{}]},"a":0}`)
+	f.Fuzz(func(t *testing.T, header, payload string) {
+		token := b64(header) + "." + b64(payload) + ".AAAA"
+		if _, err := fixture.Authenticate(context.Background(), token); err == nil {
+			t.Fatal("a token without a signature was accepted")
+		}
+		set, err := decodeClaimSet("payload", b64(payload))
+		if err != nil {
+			return
+		}
+		c, err := parseClaims(set, fixture.limits, fixture.clock())
+		if err != nil {
+			if cairn.KindOf(err) != cairn.Unauthenticated {
+				t.Fatalf("claims fail with %v", err)
+			}
+			return
+		}
+		// What was understood is what another reader of JSON understands.
+		var plain struct {
+			Repo   string   `json:"repo"`
+			Scopes []string `json:"scopes"`
+		}
+		dec := json.NewDecoder(bytes.NewReader([]byte(payload)))
+		if err := dec.Decode(&plain); err == nil && set["Repo"] == nil && c.repository != "" && plain.Repo != string(c.repository) && !mixedCase(set) {
+			t.Fatalf("repo is %q here and %q there", c.repository, plain.Repo)
+		}
+	})
+}
+
+// mixedCase tells whether encoding/json, which folds case, may see other
+// members than the ones that count.
+func mixedCase(set claimSet) bool {
+	for name := range set {
+		if strings.EqualFold(name, "repo") && name != "repo" {
+			return true
+		}
+	}
+	return false
+}
+
+func BenchmarkAuthenticate(b *testing.B) {
+	f := newTenants(b)
+	token := sign(b, headerES256, f.claimText(""), f.acmeEC)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := f.Authenticate(context.Background(), token); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	f := newTenants(b)
+	token := sign(b, headerES256, f.claimText(""), f.acmeEC)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := f.verify(context.Background(), token); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
