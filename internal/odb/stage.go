@@ -145,13 +145,8 @@ func (s *Store) putPack(ctx context.Context, stem string, spool *packSpool) erro
 func (s *Store) Discard(ctx context.Context, staged ...Staged) {
 	ctx = context.WithoutCancel(ctx)
 	for _, p := range staged {
-		if p.Key == "" {
-			continue
-		}
-		for _, suffix := range []string{packSuffix, indexSuffix} {
-			if err := s.options.Bucket.Delete(ctx, p.Key+suffix); err != nil {
-				s.options.Logger.Warn("unused pack left for the janitor", "key", p.Key, "error", err)
-			}
+		if err := s.deletePack(ctx, p.Key); err != nil {
+			s.options.Logger.Warn("unused pack left for the janitor", "key", p.Key, "error", err)
 		}
 	}
 }

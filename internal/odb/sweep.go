@@ -66,29 +66,53 @@ func (s *Store) purgeRepositories(ctx context.Context, o SweepOptions, r *SweepR
 
 func (s *Store) collectGarbage(ctx context.Context, o SweepOptions, r *SweepResult) error {
 	for !o.GarbageBefore.IsZero() {
-		var batch []cairn.GarbagePack
-		err := s.options.Metadata.View(ctx, func(tx cairn.Tx) (err error) {
-			batch, err = tx.Packs().Garbage(o.GarbageBefore, sweepBatch)
-			return err
+		var gone []cairn.GarbagePack
+		collected := 0
+		err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) error {
+			gone, collected = nil, 0
+			batch, err := tx.Packs().Garbage(o.GarbageBefore, sweepBatch)
+			if err != nil {
+				return err
+			}
+			for _, g := range batch {
+				if s.inUse(packKey{g.Organization, g.ID}) {
+					continue // left to a later sweep
+				}
+				ended, err := tx.Packs().Collect(g.Organization, g.ID)
+				if err != nil {
+					return err
+				}
+				if collected++; ended {
+					gone = append(gone, g)
+				}
+			}
+			return nil
 		})
 		if err != nil {
 			return err
 		}
-		kept := 0
-		for _, g := range batch {
-			if s.inUse(packKey{g.Organization, g.ID}) {
-				kept++
-				continue
-			}
-			if err := s.collect(ctx, g, r); err != nil {
+		// The rows are gone; a crash before the bytes are leaves an orphan,
+		// never a row without bytes.
+		for _, g := range gone {
+			if err := s.deletePack(ctx, g.Key); err != nil {
 				return err
 			}
 		}
-		if kept == len(batch) {
-			return nil // what snapshots use is left to a later sweep
+		r.Packs += len(gone)
+		if collected == 0 {
+			return nil
 		}
 	}
 	return nil
+}
+
+func (s *Store) deletePack(ctx context.Context, key string) error {
+	if key == "" {
+		return nil
+	}
+	return errors.Join(
+		s.options.Bucket.Delete(ctx, key+packSuffix),
+		s.options.Bucket.Delete(ctx, key+indexSuffix))
 }
 
 // inUse tells whether a snapshot of this process holds the pack. Readers on
@@ -98,26 +122,6 @@ func (s *Store) inUse(key packKey) bool {
 	defer s.packsMu.Unlock()
 	_, ok := s.packs[key]
 	return ok
-}
-
-// collect ends one garbage pack: first its row, then its bytes. A crash
-// between the two leaves an orphan, never a row without bytes.
-func (s *Store) collect(ctx context.Context, g cairn.GarbagePack, r *SweepResult) error {
-	gone := false
-	err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) (err error) {
-		gone, err = tx.Packs().Collect(g.Organization, g.ID)
-		return err
-	})
-	if err != nil || !gone {
-		return err
-	}
-	r.Packs++
-	if g.Key == "" {
-		return nil
-	}
-	return errors.Join(
-		s.options.Bucket.Delete(ctx, g.Key+packSuffix),
-		s.options.Bucket.Delete(ctx, g.Key+indexSuffix))
 }
 
 func (s *Store) removeOrphans(ctx context.Context, o SweepOptions, r *SweepResult) error {
