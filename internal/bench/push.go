@@ -1,0 +1,207 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/cairn-storage/cairn/internal/demo"
+)
+
+// measurePush sends the pack of a large repository, as it lies on the disk.
+func measurePush(ctx context.Context, b *bench) error {
+	dir, err := b.largeRepository(ctx, largePack)
+	if err != nil {
+		return err
+	}
+	tip, err := demo.Git(ctx, dir, "rev-parse", "HEAD")
+	if err != nil {
+		return err
+	}
+	pack := b.path("push.pack")
+	if err := writePack(ctx, dir, pack); err != nil {
+		return err
+	}
+	token, err := b.server.create(ctx, "pushed")
+	if err != nil {
+		return err
+	}
+	use, err := b.server.watch(func() error { return b.sendPack(ctx, "pushed", token, tip, pack) })
+	if err != nil {
+		return err
+	}
+	const name = "push a large repository, all at once"
+	b.table.add(name, took(use.wall, use.cpu, use.anon))
+	empty := b.path("index-pack.git")
+	if _, err := demo.Git(ctx, b.scratch, "init", "-q", "--bare", "--template=", empty); err != nil {
+		return err
+	}
+	in, err := os.Open(pack)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	cmd := demo.GitCommand(ctx, empty, "index-pack", "--strict", "--stdin")
+	cmd.Stdin = in
+	wall, cpu, err := runProcess(cmd)
+	b.table.beside("git index-pack --strict", name, took(wall, cpu, 0))
+	return errors.Join(err, os.RemoveAll(empty))
+}
+
+// writePack writes everything that HEAD reaches to a file.
+func writePack(ctx context.Context, dir, file string) error {
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd := demo.GitCommand(ctx, dir, "pack-objects", "-q", "--revs", "--stdout", "--delta-base-offset")
+	cmd.Stdin = strings.NewReader("HEAD\n")
+	cmd.Stdout = out
+	_, _, err = runProcess(cmd)
+	return err
+}
+
+// sendPack pushes the pack as main to an empty repository.
+func (b *bench) sendPack(ctx context.Context, name, token, tip, pack string) error {
+	file, err := os.Open(pack)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	command := packet(strings.Repeat("0", 40)+" "+tip+" refs/heads/main\x00report-status object-format=sha1\n") + "0000"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.server.url+"/"+name+".git/git-receive-pack", io.MultiReader(strings.NewReader(command), file))
+	if err != nil {
+		return err
+	}
+	req.ContentLength = int64(len(command)) + info.Size()
+	req.SetBasicAuth("t", token)
+	req.Header.Set("Content-Type", "application/x-git-receive-pack-request")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK || !bytes.Contains(answer, []byte("ok refs/heads/main")) {
+		return fmt.Errorf("push: %s\n%s", resp.Status, answer)
+	}
+	return nil
+}
+
+// smallPushes is how many are measured.
+const smallPushes = 20
+
+// measureSmallPush pushes one commit after the other with stock git, as its
+// user sees it.
+func measureSmallPush(ctx context.Context, b *bench) error {
+	source, err := b.filesRepository(ctx)
+	if err != nil {
+		return err
+	}
+	work, bare := b.path("work.git"), b.path("stock/small.git")
+	for _, dir := range []string{work, bare} {
+		if err := os.CopyFS(dir, os.DirFS(source)); err != nil {
+			return err
+		}
+	}
+	commits, err := chain(ctx, work, smallPushes)
+	if err != nil {
+		return err
+	}
+	if _, err := b.uploadOnce(ctx, source, "small"); err != nil {
+		return err
+	}
+	remote, err := b.server.account.Remote("small")
+	if err != nil {
+		return err
+	}
+	const name = "git push of one commit"
+	var walls []time.Duration
+	use, err := b.server.watch(func() error {
+		walls, err = pushes(ctx, work, remote, commits)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	b.table.add(name, took(middle(walls), use.cpu/smallPushes, use.anon))
+	stock, err := serveStock(ctx, b.path("stock"))
+	if err != nil {
+		return err
+	}
+	defer stock.Close()
+	if _, err := demo.Git(ctx, bare, "config", "http.receivepack", "true"); err != nil {
+		return err
+	}
+	if walls, err = pushes(ctx, work, stock.URL+"/small.git", commits); err != nil {
+		return err
+	}
+	b.table.beside("to git http-backend", name, took(middle(walls), 0, 0))
+	return nil
+}
+
+// chain makes commits of one file each on top of main, without moving it.
+func chain(ctx context.Context, dir string, count int) ([]string, error) {
+	err := fastImport(ctx, dir, func(w io.Writer) {
+		for i := range count {
+			fmt.Fprintf(w, "commit refs/heads/next%02d\ncommitter Carl <carl@example.com> %d +0000\ndata 4\nNext\n", i, 1_800_000_000+i)
+			if i == 0 {
+				fmt.Fprint(w, "from refs/heads/main^0\n")
+			} else {
+				fmt.Fprintf(w, "from refs/heads/next%02d\n", i-1)
+			}
+			content := fmt.Sprintf("// %d\n%s", i, filler)
+			fmt.Fprintf(w, "M 100644 inline %s\ndata %d\n%s\n", treePath(i*37), len(content), content)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	out, err := demo.Git(ctx, dir, "for-each-ref", "--format=%(objectname)", "refs/heads/next*")
+	return strings.Fields(out), err
+}
+
+// pushes pushes one commit after the other and returns how long each took.
+func pushes(ctx context.Context, dir, remote string, commits []string) ([]time.Duration, error) {
+	walls := make([]time.Duration, len(commits))
+	for i, commit := range commits {
+		var err error
+		if walls[i], _, err = runProcess(demo.GitCommand(ctx, dir, "push", "-q", remote, commit+":refs/heads/main")); err != nil {
+			return nil, err
+		}
+	}
+	return walls, nil
+}
+
+// serveStock serves the repositories in a directory with git http-backend.
+func serveStock(ctx context.Context, root string) (*httptest.Server, error) {
+	git, err := exec.LookPath("git")
+	if err != nil {
+		return nil, err
+	}
+	return httptest.NewServer(&cgi.Handler{
+		Path: git,
+		Args: []string{"http-backend"},
+		Env: append(demo.GitCommand(ctx, root).Env,
+			"GIT_PROJECT_ROOT="+root, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=bench", "REMOTE_ADDR=127.0.0.1"),
+	}), nil
+}
