@@ -51,11 +51,12 @@ func (s *Store) Compact(ctx context.Context, key cairn.RepositoryKey) (CompactRe
 		}
 		return tx.Packs().Replace(key, old, []cairn.Pack{merged.Pack}, s.options.Now().UTC())
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, cairn.Conflict):
 		s.Discard(ctx, merged)
-		if errors.Is(err, cairn.Conflict) {
-			return result, nil
-		}
+		return result, nil
+	case err != nil:
+		// It may have happened all the same: only the janitor can tell.
 		return result, err
 	}
 	s.snapshots.drop(key) // it would keep the replaced packs

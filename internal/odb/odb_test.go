@@ -91,20 +91,29 @@ func (f *fixture) snapshot(t testing.TB, key cairn.RepositoryKey) *odb.Snapshot 
 // the new tip.
 func (f *fixture) commit(t testing.TB, key cairn.RepositoryKey, branch git.RefName, files map[string]string) git.ObjectID {
 	t.Helper()
-	sn, err := f.store.SnapshotOf(t.Context(), key)
+	tip, err := tryCommit(t.Context(), f.store, key, branch, files, f.clock)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return tip
+}
+
+func tryCommit(ctx context.Context, store *odb.Store, key cairn.RepositoryKey, branch git.RefName, files map[string]string, when time.Time) (git.ObjectID, error) {
+	var none git.ObjectID
+	sn, err := store.SnapshotOf(ctx, key)
+	if err != nil {
+		return none, err
+	}
 	defer sn.Close()
-	b := f.store.NewPack(git.SHA1)
+	b := store.NewPack(git.SHA1)
 	defer b.Close()
 	var base git.ObjectID
 	c := git.Commit{Message: fmt.Sprintf("commit %d\n", sn.Repository().Version)}
 	ref, exists := sn.Ref(branch)
 	if exists {
-		links, err := sn.Commit(t.Context(), ref.Target)
+		links, err := sn.Commit(ctx, ref.Target)
 		if err != nil {
-			t.Fatal(err)
+			return none, err
 		}
 		base, c.Parents = links.Tree, []git.ObjectID{ref.Target}
 	}
@@ -112,33 +121,30 @@ func (f *fixture) commit(t testing.TB, key cairn.RepositoryKey, branch git.RefNa
 	for path, content := range files {
 		id, err := b.Add(git.BlobObject, []byte(content))
 		if err != nil {
-			t.Fatal(err)
+			return none, err
 		}
 		changes = append(changes, odb.TreeChange{Path: path, ID: id})
 	}
 	add := func(tree []byte) (git.ObjectID, error) { return b.Add(git.TreeObject, tree) }
-	if c.Tree, err = odb.EditTree(t.Context(), git.SHA1, sn, base, changes, add); err != nil {
-		t.Fatal(err)
+	if c.Tree, err = odb.EditTree(ctx, git.SHA1, sn, base, changes, add); err != nil {
+		return none, err
 	}
-	c.Author = git.Signature{Name: "A", Email: "a@example.com", When: f.clock}
+	c.Author = git.Signature{Name: "A", Email: "a@example.com", When: when}
 	c.Committer = c.Author
 	tip, err := b.Add(git.CommitObject, c.Encode())
 	if err != nil {
-		t.Fatal(err)
+		return none, err
 	}
-	staged, err := b.Finish(t.Context(), f.org.ID)
+	staged, err := b.Finish(ctx, key.Organization)
 	if err != nil {
-		t.Fatal(err)
+		return none, err
 	}
-	_, err = f.store.Apply(t.Context(), key, odb.Update{
+	_, err = store.Apply(ctx, key, odb.Update{
 		Packs: []odb.Staged{staged},
 		Refs:  []cairn.RefUpdate{{Name: branch, Old: ref.Target, New: tip}},
 		Actor: "test",
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tip
+	return tip, err
 }
 
 func TestApplyIsSeenByTheNextSnapshot(t *testing.T) {
