@@ -144,7 +144,8 @@ func (f *face) handler(route route) http.Handler {
 		fail = api.Fail
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		api.NoteRoute(r, r.Pattern)
+		_, path, _ := strings.Cut(r.Pattern, " ") // the method has a place of its own in the log
+		api.NoteRoute(r, path)
 		in, err := f.identify(r, route)
 		if err == nil {
 			err = route.handle(f, w, in)
