@@ -16,7 +16,7 @@ import (
 // ".git" segment is Git's, whatever comes before; the rest goes by prefix.
 func (s *Server) routes() http.Handler {
 	auth := api.NewAuth(s.service, s.adminToken)
-	git := githttp.New(s.service, auth, githttp.Options{})
+	git := githttp.New(s.service, auth, githttp.Options{MaxPush: int64(s.config.MaxPackSize) + pushOverhead})
 	mux := http.NewServeMux()
 	storage := codestorage.New(s.service, codestorage.Options{ExternalURL: s.ExternalURL(), LineSize: int(s.config.MaxLineSize)})
 	mux.Handle("/api/", storage)
@@ -31,9 +31,17 @@ func (s *Server) routes() http.Handler {
 			git.ServeHTTP(w, r)
 			return
 		}
+		if strings.HasPrefix(r.URL.Path, "//api/") {
+			storage.ServeHTTP(w, r) // which knows why; mux would redirect
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
 }
+
+// pushOverhead is what a push may hold beside its pack: its list of refs, at
+// their most and their longest.
+const pushOverhead = 1 << 30
 
 // isGit tells whether a Git client sent the request. A tag in an address of the
 // API may end in ".git" too, so below the prefixes of faces only Git's own

@@ -70,6 +70,16 @@ func TestHealthReadinessMetricsAndOpenAPI(t *testing.T) {
 	}
 }
 
+// TestSlashAtTheEndOfABaseAddress: some SDKs put the path right behind it, and
+// a redirect would lose the body of a stream.
+func TestSlashAtTheEndOfABaseAddress(t *testing.T) {
+	t.Parallel()
+	s := start(t, testConfig(t))
+	if status, body := get(t, s.URL()+"//api/v1/repo"); status != http.StatusUnauthorized {
+		t.Errorf("got %d %s, want 401", status, body)
+	}
+}
+
 // TestOpsAreNotOnTheMainListener is item 67 of what attackers try.
 func TestOpsAreNotOnTheMainListener(t *testing.T) {
 	t.Parallel()
