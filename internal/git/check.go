@@ -13,13 +13,25 @@ import (
 // can be parsed. It is stricter than some versions of git in what no Git writes:
 // ids in capitals, tree entries of no known kind, blanks before a date.
 func CheckObject(f ObjectFormat, t ObjectType, data []byte) error {
+	return checkObject(f, t, data, false)
+}
+
+// CheckOldObject is CheckObject for history that others wrote long ago. It lets
+// pass what does no harm and what old versions of Git and other programs wrote
+// into many a public repository: zero-padded modes, malformed names, addresses
+// and dates, several authors, NUL bytes in messages.
+func CheckOldObject(f ObjectFormat, t ObjectType, data []byte) error {
+	return checkObject(f, t, data, true)
+}
+
+func checkObject(f ObjectFormat, t ObjectType, data []byte, old bool) error {
 	switch t {
 	case TreeObject:
-		return checkTree(f, data)
+		return checkTree(f, data, old)
 	case CommitObject:
-		return checkCommit(f, data)
+		return checkCommit(f, data, old)
 	case TagObject:
-		return checkTag(f, data)
+		return checkTag(f, data, old)
 	}
 	return nil
 }
@@ -28,7 +40,7 @@ func checkError(t ObjectType, id, detail string) error {
 	return fmt.Errorf("%s: %s: %s", t, id, detail)
 }
 
-func checkTree(f ObjectFormat, data []byte) error {
+func checkTree(f ObjectFormat, data []byte, old bool) error {
 	bad := func(id, detail string) error { return checkError(TreeObject, id, detail) }
 	// candidates holds earlier names of files that a later directory of the
 	// same name may follow with other names between them ("a", "a.b", "a/").
@@ -45,7 +57,7 @@ func checkTree(f ObjectFormat, data []byte) error {
 		if !ok {
 			return nil
 		}
-		if id, detail := checkEntry(start[0], r.Mode, r.Name, r.ID); id != "" {
+		if id, detail := checkEntry(start[0], r.Mode, r.Name, r.ID, old); id != "" {
 			return bad(id, detail)
 		}
 		if lastName != nil {
@@ -74,9 +86,9 @@ func checkTree(f ObjectFormat, data []byte) error {
 
 // checkEntry returns git's message id and the detail of what is wrong with an
 // entry alone.
-func checkEntry(first byte, mode FileMode, name []byte, id ObjectID) (string, string) {
+func checkEntry(first byte, mode FileMode, name []byte, id ObjectID, old bool) (string, string) {
 	switch {
-	case first == '0':
+	case first == '0' && !old:
 		return "zeroPaddedFilemode", "contains zero-padded file modes"
 	case !mode.hasKind():
 		return "badFilemode", fmt.Sprintf("mode %o of %q", uint32(mode), clip(string(name)))
@@ -117,7 +129,7 @@ func (m FileMode) hasKind() bool {
 	return m.IsFile() || m.IsSymlink() || m.IsTree() || m.IsSubmodule()
 }
 
-func checkCommit(f ObjectFormat, data []byte) error {
+func checkCommit(f ObjectFormat, data []byte, old bool) error {
 	bad := func(id, detail string) error { return checkError(CommitObject, id, detail) }
 	if err := checkHeaderBytes(data); err != "" {
 		return bad(err, "in the header")
@@ -134,7 +146,7 @@ func checkCommit(f ObjectFormat, data []byte) error {
 	authors := 0
 	for s.has("author ") {
 		line, rest, _ := bytes.Cut(s.rest, []byte{'\n'})
-		if id := checkIdent(line[len("author "):]); id != "" {
+		if id := checkIdent(line[len("author "):]); id != "" && !old {
 			return bad(id, "malformed author")
 		}
 		s.rest = rest
@@ -143,22 +155,22 @@ func checkCommit(f ObjectFormat, data []byte) error {
 	switch {
 	case authors == 0:
 		return bad("missingAuthor", "no author")
-	case authors > 1:
+	case authors > 1 && !old:
 		return bad("multipleAuthors", "several authors")
 	case !s.has("committer "):
 		return bad("missingCommitter", "no committer")
 	}
 	line, _, _ := bytes.Cut(s.rest, []byte{'\n'})
-	if id := checkIdent(line[len("committer "):]); id != "" {
+	if id := checkIdent(line[len("committer "):]); id != "" && !old {
 		return bad(id, "malformed committer")
 	}
-	if bytes.IndexByte(data, 0) >= 0 {
+	if bytes.IndexByte(data, 0) >= 0 && !old {
 		return bad("nulInCommit", "holds a NUL byte")
 	}
 	return nil
 }
 
-func checkTag(f ObjectFormat, data []byte) error {
+func checkTag(f ObjectFormat, data []byte, old bool) error {
 	bad := func(id, detail string) error { return checkError(TagObject, id, detail) }
 	if err := checkHeaderBytes(data); err != "" {
 		return bad(err, "in the header")
@@ -171,7 +183,7 @@ func checkTag(f ObjectFormat, data []byte) error {
 	}
 	line, _, _ := bytes.Cut(data, []byte{'\n'})
 	if who, ok := bytes.CutPrefix(line, []byte("tagger ")); ok {
-		if id := checkIdent(who); id != "" {
+		if id := checkIdent(who); id != "" && !old {
 			return bad(id, "malformed tagger")
 		}
 	}

@@ -103,7 +103,7 @@ func (c *checker) object(p *openPack, bases *recentObjects, offset int64, id git
 			return err
 		}
 		h.Write(o.Data)
-		if err := git.CheckObject(c.sn.format(), t, o.Data); err != nil {
+		if err := git.CheckOldObject(c.sn.format(), t, o.Data); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package odb
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,18 +40,29 @@ type Quarantine struct {
 // in all. Text that repeats itself comes to some hundreds.
 const inflateRatio = 4096
 
+// ReceiveOptions say how a pack is received.
+type ReceiveOptions struct {
+	// Old lets objects pass that git.CheckOldObject does.
+	Old bool
+	// Progress, if not nil, is told how many deltas of a large pack have been
+	// resolved, once all of it is read.
+	Progress func(resolved int)
+}
+
 // Receive takes in a pack, checks every object by itself, and keeps it apart.
 // Deltas may build on what is reachable in the repository, from any ref, and on
-// nothing else: the packs may hold objects of other forks. progress, if not
-// nil, is told while the deltas of a large pack are resolved. The snapshot must
+// nothing else: the packs may hold objects of other forks. The snapshot must
 // stay open until the Quarantine is closed.
-func (sn *Snapshot) Receive(ctx context.Context, r io.Reader, progress func(resolved int)) (*Quarantine, error) {
+func (sn *Snapshot) Receive(ctx context.Context, r io.Reader, options ReceiveOptions) (*Quarantine, error) {
 	if err := sn.load(ctx); err != nil {
 		return nil, err
 	}
 	s := sn.store
 	q := &Quarantine{before: sn, spool: &packSpool{}}
-	modules := &moduleFiles{format: sn.format(), ids: map[git.ObjectID]struct{}{}}
+	modules := &moduleFiles{format: sn.format(), checkObject: git.CheckObject, ids: map[git.ObjectID]struct{}{}}
+	if options.Old {
+		modules.checkObject = git.CheckOldObject
+	}
 	limits := s.options.Push
 	o := pack.ReceiveOptions{
 		Format:      sn.format(),
@@ -65,10 +77,10 @@ func (sn *Snapshot) Receive(ctx context.Context, r io.Reader, progress func(reso
 		},
 		Memory: receiveMemory,
 	}
-	if progress != nil {
-		o.Progress = func(received, total, resolved int) {
-			if received == total && resolved > 0 {
-				progress(resolved)
+	if options.Progress != nil {
+		o.Progress = func(_, _, resolved int) {
+			if resolved > 0 {
+				options.Progress(resolved)
 			}
 		}
 	}
@@ -211,7 +223,8 @@ func (q *Quarantine) Connected(ctx context.Context, tip git.ObjectID) error {
 // moduleFiles checks objects one by one and notes the files from which Git
 // reads submodules, to look at them when the whole pack is there.
 type moduleFiles struct {
-	format git.ObjectFormat
+	format      git.ObjectFormat
+	checkObject func(git.ObjectFormat, git.ObjectType, []byte) error
 
 	mu  sync.Mutex
 	ids map[git.ObjectID]struct{}
@@ -222,7 +235,7 @@ type moduleFiles struct {
 const maxModuleFiles = 100_000
 
 func (m *moduleFiles) check(t git.ObjectType, data []byte) error {
-	if err := git.CheckObject(m.format, t, data); err != nil || t != git.TreeObject {
+	if err := m.checkObject(m.format, t, data); err != nil || t != git.TreeObject {
 		return err
 	}
 	for r := git.NewTreeReader(m.format, data); ; {
@@ -239,14 +252,14 @@ func (m *moduleFiles) check(t git.ObjectType, data []byte) error {
 }
 
 // mayBeGitmodules rules most names out: one that is taken for .gitmodules
-// starts like it, or with a character that some file system does not see.
+// starts like it, or with a character that some file system does not see, or
+// follows a backslash.
 func mayBeGitmodules(name []byte) bool {
-	switch c := name[0]; {
-	case len(name) < 8:
+	if len(name) < len("gitmod~1") {
 		return false
-	default:
-		return c == '.' || c == 'g' || c == 'G' || c >= 0x80
 	}
+	c := name[0]
+	return c == '.' || c == 'g' || c == 'G' || c >= 0x80 || bytes.IndexByte(name, '\\') >= 0
 }
 
 func (m *moduleFiles) note(id git.ObjectID) error {

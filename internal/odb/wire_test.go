@@ -38,7 +38,7 @@ func packedBy(t testing.TB, r *gittest.Repo, ids []string) []byte {
 func accept(t testing.TB, f *fixture, key cairn.RepositoryKey, data []byte, refs map[string]string) {
 	t.Helper()
 	sn := f.snapshot(t, key)
-	q, err := sn.Receive(t.Context(), bytes.NewReader(data), nil)
+	q, err := sn.Receive(t.Context(), bytes.NewReader(data), odb.ReceiveOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestEveryMissingObjectIsNoticed(t *testing.T) {
 	for range 60 {
 		left := random.IntN(len(all))
 		ids := slices.Concat(all[:left], all[left+1:])
-		q, err := sn.Receive(t.Context(), bytes.NewReader(packedBy(t, source, ids)), nil)
+		q, err := sn.Receive(t.Context(), bytes.NewReader(packedBy(t, source, ids)), odb.ReceiveOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestQuarantineLeavesNothing(t *testing.T) {
 	data := packedBy(t, source, reachableFrom(source, "--all"))
 	sn := f.snapshot(t, key)
 	for _, cut := range []int{len(data), len(data) - 1, len(data) / 2, 40, 0} {
-		q, err := sn.Receive(t.Context(), bytes.NewReader(data[:cut]), nil)
+		q, err := sn.Receive(t.Context(), bytes.NewReader(data[:cut]), odb.ReceiveOptions{})
 		if err == nil {
 			q.Close()
 		}
@@ -248,7 +248,7 @@ func BenchmarkSmallPush(b *testing.B) {
 			b.Fatal("the benchmark is for -benchtime 200x at most")
 		}
 		sn := f.snapshot(b, key)
-		q, err := sn.Receive(b.Context(), bytes.NewReader(packs[i]), nil)
+		q, err := sn.Receive(b.Context(), bytes.NewReader(packs[i]), odb.ReceiveOptions{})
 		if err == nil {
 			err = q.Connected(b.Context(), git.MustParseObjectID(tips[i+1]))
 		}

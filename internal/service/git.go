@@ -24,7 +24,8 @@ const (
 	// EphemeralRemote shows the ephemeral namespace as if it were all.
 	EphemeralRemote
 	// ImportRemote takes pushes as NormalRemote does and refuses fetches: it
-	// is for bulk imports, after which nothing is read for long.
+	// is for bulk imports, after which nothing is read for long. It is lenient
+	// about the defects of old history, see git.CheckOldObject.
 	ImportRemote
 )
 

@@ -59,7 +59,7 @@ type push struct {
 	band       *protocol.Sideband // nil if the client wants none
 	commands   []command
 	messages   strings.Builder // for the client's terminal
-	unpack     string // why the pack was refused
+	unpack     string          // why the pack was refused
 	quarantine *odb.Quarantine
 }
 
@@ -291,7 +291,7 @@ func (p *push) message(format string, args ...any) {
 func (p *push) receive(ctx context.Context) error {
 	show := throttled(func(n int) { p.progress(fmt.Sprintf("Resolving deltas: %d\r", n)) })
 	var err error
-	p.quarantine, err = p.g.sn.Receive(ctx, p.request.Pack, show)
+	p.quarantine, err = p.g.sn.Receive(ctx, p.request.Pack, odb.ReceiveOptions{Old: p.g.remote == ImportRemote, Progress: show})
 	return err
 }
 

@@ -351,6 +351,33 @@ func TestMalformedObjectsRefused(t *testing.T) {
 	}
 }
 
+// TestImportTakesOldHistory pushes what Git wrote long ago.
+func TestImportTakesOldHistory(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.create("r")
+	local := gittest.Init(t)
+	blob := local.GitInput("x", "hash-object", "-w", "--stdin")
+	tree := local.Write("tree", append([]byte("0100644 a\x00"), rawID(blob)...))
+	old := local.Write("commit", []byte("tree "+tree+"\nauthor A<a@b> 1\ncommitter A <a@b> 1 +051800\n\nold\n"))
+	body := lines(zero+" "+old+" refs/heads/main\x00 report-status", "0000") + string(packOf(t, local, blob, tree, old))
+	if _, answer := s.post("r.git", "git-receive-pack", s.token("r"), strings.NewReader(body)); !strings.Contains(answer, "ng refs/heads/main unpacker error") {
+		t.Errorf("normal remote: %q", answer)
+	}
+	if _, answer := s.post("r+import.git", "git-receive-pack", s.token("r"), strings.NewReader(body)); !strings.Contains(answer, "ok refs/heads/main") {
+		t.Errorf("import remote: %q", answer)
+	}
+	copied := clone(t, s.remote("r", ""), "--mirror")
+	if got := gittest.Git(t, copied, "rev-parse", "main"); got != old {
+		t.Errorf("main is %s, want %s", got, old)
+	}
+	evil := local.Write("tree", append([]byte("0100644 .git\x00"), rawID(blob)...))
+	body = lines(zero+" "+evil+" refs/tags/x\x00 report-status", "0000") + string(packOf(t, local, blob, evil))
+	if _, answer := s.post("r+import.git", "git-receive-pack", s.token("r"), strings.NewReader(body)); !strings.Contains(answer, "hasDotgit") {
+		t.Errorf("import of .git: %q", answer)
+	}
+}
+
 func TestMalformedPacksRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *config) {
