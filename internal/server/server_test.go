@@ -1,6 +1,8 @@
 package server
 
 import (
+	"database/sql"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -8,8 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cairn-storage/cairn/internal/config"
+	"github.com/cairn-storage/cairn/internal/storage/sqldb"
 )
 
 func testConfig(t *testing.T) config.Config {
@@ -152,5 +156,115 @@ func TestOpsPortTakenIsOnlyAWarning(t *testing.T) {
 	}
 	if status, _ := get(t, second.URL()+"/healthz"); status != http.StatusOK {
 		t.Errorf("got %d", status)
+	}
+}
+
+func TestDataOfANewerVersionIsRefused(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	first, err := Start(t.Context(), c, slog.New(slog.DiscardHandler), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(c.Data, databaseName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.ExecContext(t.Context(), "INSERT INTO schema_versions (version_id, is_applied) VALUES (99999, 1)")
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Start(t.Context(), c, slog.New(slog.DiscardHandler), "test")
+	if !errors.Is(err, sqldb.ErrNewerSchema) || !strings.Contains(err.Error(), databaseName) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSelfSignedCertificateFitsItsHosts(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "tls")
+	now := time.Now()
+	first, authority, err := selfSigned(dir, []string{"localhost", "127.0.0.1"}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(authority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, _, err := selfSigned(dir, []string{"localhost", "127.0.0.1"}, now)
+	if err != nil || !again.Leaf.Equal(first.Leaf) {
+		t.Errorf("a certificate that fits was replaced (%v)", err)
+	}
+	more, _, err := selfSigned(dir, []string{"localhost", "127.0.0.1", "git.example.com"}, now)
+	if err != nil || more.Leaf.VerifyHostname("git.example.com") != nil {
+		t.Errorf("the certificate is not for a new host (%v)", err)
+	}
+	late, _, err := selfSigned(dir, []string{"localhost"}, now.Add(leafLife-leafRenewal/2))
+	if err != nil || late.Leaf.Equal(more.Leaf) {
+		t.Errorf("a certificate in its last month was kept (%v)", err)
+	}
+	after, err := os.ReadFile(authority)
+	if err != nil || string(before) != string(after) {
+		t.Errorf("the authority changed (%v)", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v (%v)", e.Name(), info.Mode(), err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, authorityKey), []byte("broken"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := selfSigned(dir, []string{"localhost"}, now); err == nil {
+		t.Error("a broken authority was replaced without a word: clients would stop trusting the server")
+	}
+}
+
+func TestRequestsBeyondMaxRequestsAreRefused(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	c.MaxRequests = 1
+	s := start(t, c)
+	read, write := io.Pipe()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/admin/v1/organizations", read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+s.AdminToken())
+	request.Header.Set("Expect", "100-continue")
+	answered := make(chan error, 1)
+	go func() {
+		response, err := (&http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}).Do(request)
+		if err == nil {
+			err = response.Body.Close()
+			if response.StatusCode != http.StatusCreated {
+				err = errors.New(response.Status)
+			}
+		}
+		answered <- err
+	}()
+	if _, err := write.Write([]byte(`{`)); err != nil { // returns when the request is being carried out
+		t.Fatal(err)
+	}
+	if status, body := get(t, s.URL()+"/healthz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "max-requests") {
+		t.Errorf("got %d %s", status, body)
+	}
+	if _, err := write.Write([]byte(`"name":"acme"}`)); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	if status, _ := get(t, s.URL()+"/healthz"); status != http.StatusOK {
+		t.Errorf("afterwards: got %d", status)
 	}
 }
