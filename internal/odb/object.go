@@ -172,7 +172,27 @@ func (sn *Snapshot) OpenBlob(ctx context.Context, id git.ObjectID) (io.ReadClose
 		r.Close()
 		return nil, 0, fmt.Errorf("%w: %s is a %s, not a blob", ErrNoObject, id, r.Type())
 	}
-	return r, r.Size(), nil
+	return &passing{ReadCloser: r, pack: p}, r.Size(), nil
+}
+
+// passing is a reader of content that may be large: it lets go of the mapped
+// pages behind it, which would else all count as memory of the process. Other
+// readers find them in the page cache.
+type passing struct {
+	io.ReadCloser
+	pack *openPack
+	read int64
+}
+
+const passingStep = 32 << 20
+
+func (r *passing) Read(b []byte) (int, error) {
+	n, err := r.ReadCloser.Read(b)
+	if r.read += int64(n); r.read >= passingStep {
+		r.read = 0
+		r.pack.forgetPages()
+	}
+	return n, err
 }
 
 // maxTagDepth bounds a chain of tags that name tags.

@@ -87,6 +87,16 @@ func (p *openPack) unload() {
 	p.mapped, p.pack = nil, nil
 }
 
+// forgetPages takes the pack's pages out of the process; the next read brings
+// them back.
+func (p *openPack) forgetPages() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.mapped {
+		_ = unix.Madvise(m, unix.MADV_DONTNEED)
+	}
+}
+
 func (p *openPack) loaded() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -253,10 +253,23 @@ func (s *Spool) Bytes() ([]byte, error) {
 	return s.View(0, int(size))
 }
 
-// WriteTo writes everything to w.
+// WriteTo writes everything to w. A file is read, not mapped: its pages would
+// count as memory of the process, all of them at once.
 func (s *Spool) WriteTo(w io.Writer) (int64, error) {
-	size := s.Size()
-	err := eachView(s, 0, size, func(b []byte) error {
+	s.mu.Lock()
+	f, size := s.file, s.size
+	err := error(nil)
+	if f != nil {
+		err = s.flush()
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	if f != nil {
+		return io.CopyBuffer(w, io.NewSectionReader(f, 0, size), make([]byte, spoolBuffer))
+	}
+	err = eachView(s, 0, size, func(b []byte) error {
 		_, err := w.Write(b)
 		return err
 	})
