@@ -11,7 +11,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # Bugs, simplifications, unused code, and the style rules that gofmt leaves.
 CHECKS := SA*,S1*,U1000,ST1005,ST1006,ST1008,ST1012,ST1017,ST1019,ST1020,ST1021,ST1022
 
-.PHONY: build test check vet fmt fmt-check lint demo bench fuzz clean
+.PHONY: build test check vet fmt fmt-check lint demo bench microbench fuzz clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/cairn ./cmd/cairn
@@ -37,7 +37,12 @@ lint:
 demo: build
 	bin/cairn demo
 
-bench:
+# The built server beside its limits and stock git: make bench BENCH='-run commit'
+bench: build
+	$(GO) run ./internal/bench $(BENCH)
+
+# Go benchmarks of the packages.
+microbench:
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
 
 # Every fuzz target for a short while each: make fuzz FUZZTIME=1m

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -114,22 +115,20 @@ func fastImport(ctx context.Context, dir string, write func(io.Writer)) error {
 }
 
 // writeLarge writes a straight history. First come all versions of each file,
-// one after the other so that fast-import makes deltas of them, then the
-// commits that change a few files each.
+// the youngest first and one after the other, so that fast-import makes the
+// older ones deltas of younger ones, as a real pack has them; then the commits
+// that change a few files each.
 func writeLarge(w io.Writer, size int64) {
 	text := newText(uint64(size))
-	files := make([][]int, size/bytesPerFile) // the marks of each one's versions
+	files := make([][]int, size/bytesPerFile) // the marks of each one's versions, the oldest first
 	mark, commits := 0, 0
 	for i := range files {
-		lines := text.lines(20 + int(text.ExpFloat64()*200))
-		for range 1 + text.IntN(6) {
+		for _, content := range slices.Backward(text.versions()) {
 			mark++
-			content := strings.Join(lines, "")
 			fmt.Fprintf(w, "blob\nmark :%d\ndata %d\n%s\n", mark, len(content), content)
 			files[i] = append(files[i], mark)
-			at := text.IntN(len(lines))
-			copy(lines[at:], text.lines(min(1+text.IntN(8), len(lines)-at)))
 		}
+		slices.Reverse(files[i])
 	}
 	changed := 0
 	for version := range 6 {
@@ -182,6 +181,18 @@ func newText(seed uint64) *text {
 		}
 	}
 	return t
+}
+
+// versions returns the contents that a file has over time.
+func (t *text) versions() []string {
+	lines := t.lines(20 + int(t.ExpFloat64()*200))
+	versions := make([]string, 1+t.IntN(6))
+	for i := range versions {
+		versions[i] = strings.Join(lines, "")
+		at := t.IntN(len(lines))
+		copy(lines[at:], t.lines(min(1+t.IntN(8), len(lines)-at)))
+	}
+	return versions
 }
 
 func (t *text) lines(n int) []string {

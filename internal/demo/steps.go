@@ -114,10 +114,9 @@ func (d *demonstration) commitFiles(ctx context.Context) ([]string, error) {
 	}
 	d.refs["refs/heads/main"] = d.commit.Commit.SHA
 	return []string{
-		curl("POST", "/api/v1/repos/commit-pack", `\`),
-		`    -d '{"metadata":{"target_branch":"main","commit_message":"Say hello","author":{"name":"Ada","email":"ada@example.com"},`,
-		`         "files":[{"path":"hello/readme.md","content_id":"1"}]}}`,
-		`    {"blob_chunk":{"content_id":"1","data":"IyBIZWxsbwo=","eof":true}}'`,
+		curl("POST", "/api/v1/repos/commit-pack", "-d \\"),
+		`'{"metadata":{"target_branch":"main","commit_message":"Say hello","author":{"name":"Ada","email":"ada@example.com"},"files":[{"path":"a.txt","content_id":"1"}]}}`,
+		`{"blob_chunk":{"content_id":"1","data":"SGVsbG8K","eof":true}}'`,
 		"main is at " + d.commit.Commit.SHA,
 	}, err
 }
