@@ -76,7 +76,7 @@ func (c *connectivity) follow(ctx context.Context, id git.ObjectID) error {
 			return err
 		}
 		if want != 0 && t != want {
-			return notConnected(id, fmt.Sprintf("is a %s and named as a %s", t, want))
+			return misnamed(id, t, want)
 		}
 		switch t {
 		case git.CommitObject:
@@ -114,7 +114,7 @@ func (c *connectivity) ask(ctx context.Context, id git.ObjectID, t git.ObjectTyp
 	}
 	is, _, err := c.q.before.Header(ctx, id)
 	if err == nil && is != t {
-		err = notConnected(id, fmt.Sprintf("is a %s and named as a %s", is, t))
+		err = misnamed(id, is, t)
 	}
 	return err
 }
@@ -196,22 +196,27 @@ func (c *connectivity) commit(ctx context.Context, links git.CommitLinks) error 
 	return c.tree(ctx, links.Tree, bases, 0)
 }
 
+// typed reads an object that is named as one of that type.
+func (c *connectivity) typed(at place, t git.ObjectType) ([]byte, error) {
+	o, err := c.read.any(at)
+	if err == nil && o.Type != t {
+		err = misnamed(c.q.idAt(at), o.Type, t)
+	}
+	return o.Data, err
+}
+
+func misnamed(id git.ObjectID, is, named git.ObjectType) error {
+	return notConnected(id, fmt.Sprintf("is a %s and named as a %s", is, named))
+}
+
 func (c *connectivity) links(at place) (git.CommitLinks, error) {
-	t, err := c.read.objectType(at)
-	if err != nil {
-		return git.CommitLinks{}, err
-	}
-	id := c.q.idAt(at)
-	if t != git.CommitObject {
-		return git.CommitLinks{}, notConnected(id, fmt.Sprintf("is a %s and named as a commit", t))
-	}
-	data, err := c.read.object(at, t)
+	data, err := c.typed(at, git.CommitObject)
 	if err != nil {
 		return git.CommitLinks{}, err
 	}
 	links, err := git.ParseCommitLinks(c.q.format(), data)
 	if err != nil {
-		return links, fmt.Errorf("commit %s: %w", id, err)
+		return links, fmt.Errorf("commit %s: %w", c.q.idAt(at), err)
 	}
 	return links, nil
 }
@@ -223,15 +228,11 @@ func (c *connectivity) base(id git.ObjectID) (base, bool, error) {
 	if !ok {
 		return base{}, false, nil
 	}
-	t, err := c.read.objectType(at)
-	if err != nil || t != git.TreeObject {
+	o, err := c.read.any(at)
+	if err != nil || o.Type != git.TreeObject {
 		return base{}, false, err
 	}
-	data, err := c.read.object(at, t)
-	if err != nil {
-		return base{}, false, err
-	}
-	b := base{reader: git.NewTreeReader(c.q.format(), data)}
+	b := base{reader: git.NewTreeReader(c.q.format(), o.Data)}
 	b.more, err = b.reader.Next()
 	return b, true, err
 }
@@ -252,13 +253,10 @@ func (c *connectivity) tree(ctx context.Context, id git.ObjectID, bases []base, 
 	case !c.see(c.seen, at):
 		return c.is(at, git.TreeObject)
 	}
-	if err := c.is(at, git.TreeObject); err != nil {
-		return err
-	}
 	if err := c.step(ctx); err != nil {
 		return err
 	}
-	data, err := c.read.object(at, git.TreeObject)
+	data, err := c.typed(at, git.TreeObject)
 	if err != nil {
 		return err
 	}
@@ -322,7 +320,7 @@ func (c *connectivity) blob(ctx context.Context, id git.ObjectID) error {
 func (c *connectivity) is(at place, want git.ObjectType) error {
 	t, err := c.read.objectType(at)
 	if err == nil && t != want {
-		err = notConnected(c.q.idAt(at), fmt.Sprintf("is a %s and named as a %s", t, want))
+		err = misnamed(c.q.idAt(at), t, want)
 	}
 	return err
 }

@@ -746,13 +746,21 @@ func newObjectReader(sn *Snapshot, shared bool) objectReader {
 }
 
 func (r objectReader) objectType(at place) (git.ObjectType, error) {
-	p := r.sn.packs[at.pack]
-	t, _, err := p.pack.Header(p.pack.Index().Offset(at.pos))
-	return t, err
+	p := r.sn.packs[at.pack].pack
+	return p.Type(p.Index().Offset(at.pos))
 }
 
 // object reads an object that must be of the type.
 func (r objectReader) object(at place, t git.ObjectType) ([]byte, error) {
+	o, err := r.any(at)
+	if err == nil && o.Type != t {
+		err = fmt.Errorf("object %s is a %s, not a %s", r.sn.idAt(at), o.Type, t)
+	}
+	return o.Data, err
+}
+
+// any reads an object of any type.
+func (r objectReader) any(at place) (git.Object, error) {
 	p := r.sn.packs[at.pack]
 	offset := p.pack.Index().Offset(at.pos)
 	var o git.Object
@@ -763,12 +771,9 @@ func (r objectReader) object(at place, t git.ObjectType) ([]byte, error) {
 		o, err = p.pack.Object(offset, p.cache, r.sn.store.options.MaxBuffered)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read object %s in pack %s: %w", r.sn.idAt(at), p.key.id, err)
+		return o, fmt.Errorf("read object %s in pack %s: %w", r.sn.idAt(at), p.key.id, err)
 	}
-	if o.Type != t {
-		return nil, fmt.Errorf("object %s is a %s, not a %s", r.sn.idAt(at), o.Type, t)
-	}
-	return o.Data, nil
+	return o, nil
 }
 
 // recent holds what was read last, in two generations: when the young one is
@@ -784,7 +789,7 @@ type recentKey struct {
 }
 
 // generationBytes bounds one generation.
-const generationBytes = 8 << 20
+const generationBytes = 12 << 20
 
 // recentOf is the part of recent that is of one pack; it is a pack.Cache.
 type recentOf struct {

@@ -435,6 +435,24 @@ func (p *Pack) Header(off int64) (git.ObjectType, int64, error) {
 	}
 }
 
+// Type returns the type of the object whose entry starts at off. It inflates
+// nothing.
+func (p *Pack) Type(off int64) (git.ObjectType, error) {
+	for range MaxDeltaDepth + 1 {
+		e, err := p.Entry(off)
+		if err != nil {
+			return 0, err
+		}
+		if !e.Kind.IsDelta() {
+			return e.Kind.Type(), nil
+		}
+		if off, err = p.base(e); err != nil {
+			return 0, err
+		}
+	}
+	return 0, &LimitError{Name: "delta depth", Limit: MaxDeltaDepth, Got: MaxDeltaDepth + 1}
+}
+
 // finalSize returns the size of the object that an entry makes.
 func (p *Pack) finalSize(e Entry) (int64, error) {
 	if !e.Kind.IsDelta() {
