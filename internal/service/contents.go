@@ -111,7 +111,7 @@ func (c *contents) add(name string, data []byte, last bool) error {
 		return cairn.Errorf(cairn.TooLarge, "the commit's files have more than the limit of %d bytes", limit)
 	}
 	if item.blob || item.link { // else nothing needs it
-		if err := c.append(item, data); err != nil {
+		if err := c.append(item, data, last); err != nil {
 			return err
 		}
 	}
@@ -123,9 +123,11 @@ func (c *contents) add(name string, data []byte, last bool) error {
 	return c.end(item)
 }
 
-// append adds a chunk to an unfinished content, in memory or in its file.
-func (c *contents) append(item *content, data []byte) error {
-	if item.file == nil && (item.data == nil || len(item.data)+len(data) <= spoolAfter) {
+// append adds a chunk to an unfinished content, in memory or in its file. A
+// content that comes as one chunk is in memory already and stays there.
+func (c *contents) append(item *content, data []byte, last bool) error {
+	whole := last && item.data == nil
+	if item.file == nil && (whole || len(item.data)+len(data) <= spoolAfter) {
 		if item.data == nil {
 			item.data = data
 		} else {
