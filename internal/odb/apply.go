@@ -60,7 +60,7 @@ func (s *Store) Apply(ctx context.Context, key cairn.RepositoryKey, u Update) (c
 // remember makes the state after a write the one that the next reader finds
 // ready, if the state before it is at hand.
 func (s *Store) remember(ctx context.Context, repo cairn.Repository, u Update, at cairn.Ref) {
-	before := s.snapshots.get(repo.RepositoryKey, repo.Version-1)
+	before := s.snapshots.at(repo.RepositoryKey, repo.Version-1)
 	if before == nil {
 		return
 	}

@@ -514,3 +514,14 @@ func flipByte(t *testing.T, path string, at int64) {
 		t.Fatal(err)
 	}
 }
+
+func TestSnapshotOfADeletedRepositorySaysSo(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	key := f.repository(t, "app")
+	f.commit(t, key, "refs/heads/main", map[string]string{"a": "1"})
+	f.update(t, func(tx cairn.Tx) error { return tx.Repositories().Delete(key, f.clock) })
+	if sn := f.snapshot(t, key); !sn.Repository().DeletedAt.Equal(f.clock) {
+		t.Errorf("deleted at %v, want %v", sn.Repository().DeletedAt, f.clock)
+	}
+}

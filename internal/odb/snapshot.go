@@ -172,8 +172,20 @@ type snapshotCache struct {
 	used  list.List                             // most recently used first
 }
 
-// get returns the cached snapshot if it is of that version, for one more user.
-func (c *snapshotCache) get(key cairn.RepositoryKey, version int64) *Snapshot {
+// get returns the kept state of the repository, for one more user, if it is
+// the state of that row or one that a later write made.
+func (c *snapshotCache) get(row cairn.Repository) *Snapshot {
+	return c.find(row.RepositoryKey, func(kept cairn.Repository) bool {
+		return kept.Version >= row.Version && kept.DeletedAt.Equal(row.DeletedAt)
+	})
+}
+
+// at returns the kept state if it is of that very version.
+func (c *snapshotCache) at(key cairn.RepositoryKey, version int64) *Snapshot {
+	return c.find(key, func(kept cairn.Repository) bool { return kept.Version == version })
+}
+
+func (c *snapshotCache) find(key cairn.RepositoryKey, good func(cairn.Repository) bool) *Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.items[key]
@@ -181,7 +193,7 @@ func (c *snapshotCache) get(key cairn.RepositoryKey, version int64) *Snapshot {
 		return nil
 	}
 	sn := e.Value.(*Snapshot)
-	if sn.repo.Version != version || !sn.retain() {
+	if !good(sn.repo) || !sn.retain() {
 		return nil
 	}
 	c.used.MoveToFront(e)
@@ -198,7 +210,7 @@ func (c *snapshotCache) put(sn *Snapshot) {
 	key := sn.repo.RepositoryKey
 	e, ok := c.items[key]
 	switch {
-	case ok && e.Value.(*Snapshot).repo.Version >= sn.repo.Version:
+	case ok && e.Value.(*Snapshot).repo.Version >= sn.repo.Version && sn.repo.DeletedAt.IsZero():
 	case !sn.retain():
 	case ok:
 		dropped = append(dropped, e.Value.(*Snapshot))

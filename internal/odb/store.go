@@ -218,7 +218,7 @@ func (s *Store) read(ctx context.Context, find func(cairn.Tx) (cairn.Repository,
 		if err != nil {
 			return err
 		}
-		if found = s.snapshots.get(repo.RepositoryKey, repo.Version); found != nil {
+		if found = s.snapshots.get(repo); found != nil {
 			return nil
 		}
 		refs, err := tx.Refs().List(repo.RepositoryKey, "")
