@@ -104,7 +104,8 @@ func (o EdgeOptions) end(r *http.Request, out *recorder, n *note, took time.Dura
 		slog.String("request_id", n.id),
 		slog.String("remote", remote),
 	}
-	if n.err != nil && status >= 500 {
+	// An answer that began well may end badly.
+	if n.err != nil && (status >= 500 || Status(n.err) >= 500) {
 		level = slog.LevelError
 		attributes = append(attributes, slog.String("error", n.err.Error()))
 	}

@@ -152,6 +152,12 @@ func (q *Quarantine) Close() {
 	}
 }
 
+// Reachable is that of the repository as it is: what is in quarantine is not
+// reachable.
+func (q *Quarantine) Reachable(ctx context.Context, view View, id git.ObjectID) (bool, error) {
+	return q.before.Reachable(ctx, view, id)
+}
+
 // Len is the number of objects in the received pack.
 func (q *Quarantine) Len() int { return q.received.Objects }
 

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -55,6 +57,7 @@ type GitSession struct {
 	who     cairn.Actor
 	remote  Remote
 	write   bool // git-receive-pack
+	counted bool // by Begin
 	sn      *odb.Snapshot
 }
 
@@ -75,8 +78,51 @@ func (s *Service) OpenGit(ctx context.Context, who cairn.Actor, repo cairn.Repos
 	return &GitSession{service: s, who: who, remote: remote, write: write, sn: sn}, nil
 }
 
+// Begin asks for one of the organization's places for fetches and pushes, which
+// Close gives back. It returns RateLimited if all are taken.
+func (g *GitSession) Begin() error {
+	limit := g.service.limits.GitRequests
+	if !g.service.gits.enter(g.who.Organization.ID, limit) {
+		return cairn.Errorf(cairn.RateLimited, "the organization has %d fetches and pushes under way (git-requests); try again", limit)
+	}
+	g.counted = true
+	return nil
+}
+
 // Close ends the session.
-func (g *GitSession) Close() { g.sn.Close() }
+func (g *GitSession) Close() {
+	g.sn.Close()
+	if g.counted {
+		g.service.gits.leave(g.who.Organization.ID)
+	}
+}
+
+// gauge counts what is under way for each organization.
+type gauge struct {
+	mu     sync.Mutex
+	counts map[cairn.OrganizationID]int
+}
+
+func (g *gauge) enter(org cairn.OrganizationID, limit int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.counts[org] >= limit {
+		return false
+	}
+	if g.counts == nil {
+		g.counts = map[cairn.OrganizationID]int{}
+	}
+	g.counts[org]++
+	return true
+}
+
+func (g *gauge) leave(org cairn.OrganizationID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.counts[org]--; g.counts[org] == 0 {
+		delete(g.counts, org)
+	}
+}
 
 // Advertise writes the answer to a client's first question: in version 2 what
 // the server can do, else its refs too.
@@ -250,9 +296,16 @@ func throttled(f func(int)) func(int) {
 	}
 }
 
-// refuse tells the client why its request ends and returns the reason.
+// refuse tells the client why its request ends and returns the reason, of such
+// a kind that only what is the server's fault looks like it.
 func (w *gitWriter) refuse(err error) error {
+	if w.Err() != nil {
+		return fmt.Errorf("client went away: %w: %w", context.Canceled, w.Err())
+	}
 	text := gitText(err)
+	if cairn.KindOf(err) == cairn.Internal && isClients(err) {
+		err = cairn.Errorf(cairn.Invalid, "%w", err)
+	}
 	if w.stream != nil {
 		_ = w.stream.Fatal(text)
 		_ = w.stream.Close()
@@ -262,20 +315,21 @@ func (w *gitWriter) refuse(err error) error {
 	return errors.Join(err, w.flush())
 }
 
+// isClients tells the errors of the packages below that are about the request.
+func isClients(err error) bool {
+	var limit *protocol.LimitError
+	var packLimit *pack.LimitError
+	return errors.As(err, &limit) || errors.As(err, &packLimit) || errors.Is(err, protocol.ErrProtocol) || errors.Is(err, pack.ErrMalformed)
+}
+
 // gitText is what a Git client may read of an error. Of a fault of the server
 // that is only that there was one.
 func gitText(err error) string {
 	var told *cairn.Error
-	var limit *protocol.LimitError
-	var packLimit *pack.LimitError
 	switch {
 	case errors.As(err, &told) && told.Kind != cairn.Internal:
 		return told.Text
-	case errors.As(err, &limit):
-		return limit.Error()
-	case errors.As(err, &packLimit):
-		return packLimit.Error()
-	case errors.Is(err, protocol.ErrProtocol), errors.Is(err, pack.ErrMalformed):
+	case isClients(err):
 		return err.Error()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return "the request took too long"

@@ -24,6 +24,7 @@ type Service struct {
 	changed  func(cairn.RepositoryKey)
 	keys     keyCache
 	tips     keyedMutex
+	gits     gauge
 	changes  changeCache
 }
 

@@ -348,6 +348,16 @@ func TestSingleBranchAndTagsFollow(t *testing.T) {
 	})
 }
 
+func TestVersion1(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	source, _ := history(t, s, "r", 11, gittest.Options{})
+	copied := clone(t, s.remote("r", ""), "-c", "protocol.version=1", "--mirror")
+	gittest.SameRefs(t, source.Dir, copied)
+	gittest.Fsck(t, copied)
+	must(t, copied, "-c", "protocol.version=1", "push", s.remote("r", ""), "main:one-more")
+}
+
 func TestWantedRefs(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -212,6 +212,9 @@ func (f *Face) exchange(w http.ResponseWriter, r *http.Request, q request, sessi
 	if err != nil {
 		return err
 	}
+	if err := session.Begin(); err != nil {
+		return err
+	}
 	answer(w, "application/x-"+q.service+"-result")
 	if q.service == uploadPack {
 		api.NoteError(r, session.UploadPack(r.Context(), body, w, q.version))
