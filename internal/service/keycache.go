@@ -18,7 +18,7 @@ const (
 	// was added or revoked. This process notices at once.
 	keysFreshFor     = 5 * time.Second
 	maxCachedIssuers = 4096
-	maxCachedTokens  = 16384
+	maxCachedTokens  = 4096
 )
 
 // issuer is an organization with the keys that verify its tokens now. An

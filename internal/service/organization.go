@@ -12,7 +12,7 @@ import (
 const (
 	organizationsPerPage    = 100
 	maxOrganizationsPerPage = 1000
-	maxActiveKeys           = 64
+	maxActiveKeys           = 32
 )
 
 // authorizeOperator answers Denied unless the actor is the server's operator.
