@@ -63,6 +63,7 @@ type Config struct {
 	MaxTokenTTL      time.Duration `name:"max-token-ttl" default:"87600h" help:"time from a token's iat to its exp"`
 	MaxPolicyRules   int           `name:"max-policy-rules" default:"256" help:"ref rules in one token"`
 	MaxRefsPerPush   int           `name:"max-refs-per-push" default:"10000" help:"refs that one push moves"`
+	MaxGitRequests   int           `name:"max-git-requests" default:"256" help:"fetches and pushes of one organization at a time; more are answered 429"`
 	MaxDiffFileSize  Size          `name:"max-diff-file-size" default:"500kB" help:"largest file that a diff shows"`
 	MaxDiffFileLines int           `name:"max-diff-file-lines" default:"2000" help:"most changed lines of a file that a diff shows"`
 	MaxWalkEntries   int64         `name:"max-walk-entries" default:"5000000" help:"tree entries that one listing or diff visits"`

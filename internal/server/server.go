@@ -149,6 +149,7 @@ func limits(c config.Config) service.Limits {
 		TokenTTL:      c.MaxTokenTTL,
 		PolicyRules:   c.MaxPolicyRules,
 		RefsPerPush:   c.MaxRefsPerPush,
+		GitRequests:   c.MaxGitRequests,
 		DiffFileSize:  int64(c.MaxDiffFileSize),
 		DiffFileLines: c.MaxDiffFileLines,
 		WalkEntries:   c.MaxWalkEntries,
