@@ -36,7 +36,10 @@ const maxDisconnected = 16
 const maxDrain = 1 << 30
 
 // ReceivePack carries out a push. The updates that are accepted happen in one
-// transaction, together with the pack.
+// transaction, together with the pack. HEAD stays what it is, even if the
+// default branch does not exist and another is pushed: the default branch is a
+// setting of the repository that its creator chose, and clients that race to
+// fill a new repository must not decide it by chance.
 func (g *GitSession) ReceivePack(ctx context.Context, r io.Reader, w io.Writer) error {
 	out := newGitWriter(w)
 	request, err := protocol.ReadPush(protocol.NewReader(r), g.sn.Repository().Format, g.service.limits.Git)
