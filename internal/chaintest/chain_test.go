@@ -13,7 +13,9 @@ func id(n int) git.ObjectID { return git.MustParseObjectID(fmt.Sprintf("%040x", 
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	w := func(from, to int, start, end int64) Op { return Op{Write, id(from), id(to), start, end} }
-	see := func(kind Kind, at int, start, end int64) Op { return Op{Kind: kind, New: id(at), Start: start, End: end} }
+	see := func(kind Kind, at int, start, end int64) Op {
+		return Op{Kind: kind, New: id(at), Start: start, End: end}
+	}
 	for _, c := range []struct {
 		name string
 		ops  []Op

@@ -1,7 +1,6 @@
 package odb
 
 import (
-	"context"
 	"math/bits"
 
 	"github.com/cairn-storage/cairn/internal/git"
@@ -23,15 +22,6 @@ func (sn *Snapshot) place(id git.ObjectID) (place, bool) {
 }
 
 func (sn *Snapshot) idAt(at place) git.ObjectID { return sn.packs[at.pack].pack.Index().ID(at.pos) }
-
-// loadedPlace is place for a snapshot that may not be loaded.
-func (sn *Snapshot) loadedPlace(ctx context.Context, id git.ObjectID) (place, bool, error) {
-	if err := sn.load(ctx); err != nil {
-		return place{}, false, err
-	}
-	at, ok := sn.place(id)
-	return at, ok, nil
-}
 
 // objectSet is a set of a snapshot's objects that takes a bit for each object
 // of the packs that it has any of.

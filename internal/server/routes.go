@@ -43,9 +43,6 @@ func (s *Server) routes() http.Handler {
 // their most and their longest.
 const pushOverhead = 1 << 30
 
-// maxCommands is room for what comes before the pack in the body of a push.
-const maxCommands = 64 << 20
-
 // isGit tells whether a Git client sent the request. A tag in an address of the
 // API may end in ".git" too, so below the prefixes of faces only Git's own
 // requests count.

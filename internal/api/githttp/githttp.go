@@ -92,12 +92,11 @@ func (f *Face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // request is a request of a Git client taken apart.
 type request struct {
-	organization string // that the path names, for the operator
-	repository   cairn.RepositoryName
-	remote       service.Remote
-	service      string
-	advertise    bool
-	version      int
+	repository cairn.RepositoryName
+	remote     service.Remote
+	service    string
+	advertise  bool
+	version    int
 }
 
 // errNotGit stands for paths and methods that smart HTTP does not have.

@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -44,9 +43,6 @@ type server struct {
 	root    string
 	admin   cairn.Actor
 	key     *ecdsa.PrivateKey
-
-	mu     sync.Mutex
-	errors []error // of GitSessions, as the log has them
 }
 
 type config struct {
@@ -160,16 +156,6 @@ func (s *server) snapshot(key cairn.RepositoryKey) *odb.Snapshot {
 	check(s.t, err)
 	s.t.Cleanup(sn.Close)
 	return sn
-}
-
-// refs returns the stored refs of a repository.
-func (s *server) refs(key cairn.RepositoryKey) map[string]string {
-	s.t.Helper()
-	refs := map[string]string{}
-	for _, r := range s.snapshot(key).Refs() {
-		refs[string(r.Name)] = r.Target.String()
-	}
-	return refs
 }
 
 // setRef moves a ref behind the back of the Git protocol; an empty id deletes.
