@@ -83,7 +83,7 @@ func (s *Service) OpenGit(ctx context.Context, who cairn.Actor, repo cairn.Repos
 func (g *GitSession) Begin() error {
 	limit := g.service.limits.GitRequests
 	if !g.service.gits.enter(g.who.Organization.ID, limit) {
-		return cairn.Errorf(cairn.RateLimited, "the organization has %d fetches and pushes under way (git-requests); try again", limit)
+		return cairn.Errorf(cairn.RateLimited, "the organization has %d fetches and pushes under way (max-git-requests); try again", limit)
 	}
 	g.counted = true
 	return nil
@@ -252,6 +252,7 @@ type gitWriter struct {
 	buffer *bufio.Writer
 	to     io.Writer
 	stream *protocol.PackStream // once a pack is on its way
+	band   *protocol.Sideband   // of a push that was refused before it began
 }
 
 func newGitWriter(w io.Writer) *gitWriter {
@@ -306,10 +307,14 @@ func (w *gitWriter) refuse(err error) error {
 	if cairn.KindOf(err) == cairn.Internal && isClients(err) {
 		err = cairn.Errorf(cairn.Invalid, "%w", err)
 	}
-	if w.stream != nil {
+	switch {
+	case w.stream != nil:
 		_ = w.stream.Fatal(text)
 		_ = w.stream.Close()
-	} else {
+	case w.band != nil:
+		_ = w.band.Fatal(text)
+		_ = w.band.Close()
+	default:
 		_ = w.Error(text)
 	}
 	return errors.Join(err, w.flush())

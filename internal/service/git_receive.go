@@ -44,6 +44,10 @@ func (g *GitSession) ReceivePack(ctx context.Context, r io.Reader, w io.Writer) 
 	out := newGitWriter(w)
 	request, err := protocol.ReadPush(protocol.NewReader(r), g.sn.Repository().Format, g.service.limits.Git)
 	if err != nil {
+		if request.Sideband() { // then the client reads nothing else
+			out.band = protocol.NewSideband(out.Writer, protocol.Sideband64k)
+			_, _ = io.CopyN(io.Discard, r, maxDrain)
+		}
 		return out.refuse(err)
 	}
 	if len(request.Commands) == 0 {

@@ -317,6 +317,6 @@ func TestLimitOfRefsPerPush(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *config) { c.limits = service.Limits{RefsPerPush: 3} })
 	local := work(t, s, "r", "protocol.version=2")
-	refused(t, local.Dir, nil, "push", "origin", "main:a", "main:b", "main:c", "main:d")
+	refused(t, local.Dir, []string{"over the limit of 3 ref updates"}, "push", "origin", "main:a", "main:b", "main:c", "main:d")
 	must(t, local.Dir, "push", "origin", "main:a", "main:b", "main:c")
 }

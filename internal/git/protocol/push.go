@@ -56,19 +56,21 @@ func (q *PushRequest) ReportVersion() int {
 func (q *PushRequest) Agent() string { return clip(q.Capabilities.Value("agent")) }
 
 // ReadPush reads a push up to its pack. Signed pushes (push-cert) are refused,
-// since they are not offered, and so is a push that updates a ref twice.
+// since they are not offered, and so is a push that updates a ref twice. Beside
+// an error it returns what was read of the push, which tells how the client
+// can be told.
 func ReadPush(r *Reader, format git.ObjectFormat, limits Limits) (*PushRequest, error) {
 	p := &pushParser{req: &PushRequest{}, format: format, limits: limits, names: map[string]bool{}}
-	if err := eachLine(r, "commands", p.line); err != nil {
-		return nil, err
-	}
 	q := p.req
+	if err := eachLine(r, "commands", p.line); err != nil {
+		return q, err
+	}
 	if len(q.Commands) == 0 {
 		return q, nil
 	}
 	if q.Capabilities.Has("push-options") {
 		if err := eachLine(r, "push options", p.option); err != nil {
-			return nil, err
+			return q, err
 		}
 	}
 	for _, u := range q.Commands {
