@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -46,6 +47,7 @@ func newServe() *cobra.Command {
 // serve runs the server until a signal ends it or a listener fails.
 func serve(ctx context.Context, c config.Config, out io.Writer) error {
 	logger := newLogger(c)
+	boundMemory(c)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -75,6 +77,18 @@ func serve(ctx context.Context, c config.Config, out io.Writer) error {
 		// What was acknowledged is durable; the rest of the process has
 		// nothing to lose.
 		return fmt.Errorf("stopped at once by a second signal (%s): %w", caught, context.Canceled)
+	}
+}
+
+// workingMemory is what the server may need beside its cache before garbage is
+// collected more often than it would be. It is no hard limit.
+const workingMemory = 96 << 20
+
+// boundMemory keeps garbage from taking more than the cache and the work under
+// way are worth. GOMEMLIMIT wins.
+func boundMemory(c config.Config) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(c.CacheSize) + workingMemory)
 	}
 }
 

@@ -132,12 +132,14 @@ func start(ctx context.Context, db *sql.DB) (*Metadata, error) {
 
 // openWriter makes the connection of the writer.
 func (m *Metadata) openWriter(ctx context.Context) (*sqldb.Session, error) {
-	return m.session(ctx, "PRAGMA cache_size = -65536") // KiB
+	return m.session(ctx, "PRAGMA cache_size = -16384") // KiB
 }
 
-// openReader makes a connection that can only read.
+// openReader makes a connection that can only read. Its cache is small: there
+// may be many of them, every commit empties it, and the system's cache holds
+// the same pages.
 func (m *Metadata) openReader(ctx context.Context) (*sqldb.Session, error) {
-	return m.session(ctx, "PRAGMA cache_size = -4096", "PRAGMA query_only = ON")
+	return m.session(ctx, "PRAGMA cache_size = -1024", "PRAGMA query_only = ON")
 }
 
 func (m *Metadata) session(ctx context.Context, settings ...string) (*sqldb.Session, error) {
