@@ -260,30 +260,12 @@ func (c *connectivity) tree(ctx context.Context, id git.ObjectID, bases []base, 
 	if err != nil {
 		return err
 	}
-	for r := git.NewTreeReader(c.q.format(), data); ; {
-		more, err := r.Next()
-		if err != nil {
-			return fmt.Errorf("tree %s: %w", id, err)
-		}
-		if !more {
-			return nil
-		}
-		same, err := advance(bases, &r)
-		if err != nil {
-			return fmt.Errorf("tree beside %s: %w", id, err)
-		}
-		if same || r.Mode.IsSubmodule() {
-			continue
-		}
+	return eachDifference(c.q.format(), id, data, bases, func(r *git.TreeReader) error {
 		if r.Mode.IsTree() {
-			err = c.subtree(ctx, &r, bases, depth+1)
-		} else {
-			err = c.blob(ctx, r.ID)
+			return c.subtree(ctx, r, bases, depth+1)
 		}
-		if err != nil {
-			return err
-		}
-	}
+		return c.blob(ctx, r.ID)
+	})
 }
 
 func (c *connectivity) subtree(ctx context.Context, r *git.TreeReader, bases []base, depth int) error {
