@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,7 +33,8 @@ func TestMain(m *testing.M) {
 //	                  $WORK/data and set $URL, $OPS and $HOST
 //	stop [SIGNAL]     end it and want a clean end
 //	token FLAG...     set $TOKEN to what cairn token prints
-//	get STATUS PATH [TOKEN]   request $URL/PATH; the body goes to stdout
+//	get STATUS PATH [TOKEN]   request $URL/PATH; the body goes to stdout; $CACERT is
+//	                  a file with an authority to trust; ! get wants no answer
 //	status N CMD...   run a command and want that exit status
 //	env-from-json NAME FILE   set $NAME to the id of the first in a list
 //	slow              have a request under way while the server stops
@@ -192,7 +195,7 @@ func tokenCommand(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("TOKEN", strings.TrimSpace(string(out)))
 }
 
-func getCommand(ts *testscript.TestScript, _ bool, args []string) {
+func getCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: get STATUS PATH [TOKEN]")
 	}
@@ -205,8 +208,25 @@ func getCommand(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 3 {
 		request.Header.Set("Authorization", "Bearer "+args[2])
 	}
-	response, err := http.DefaultClient.Do(request)
+	client := http.DefaultClient
+	if path := ts.Getenv("CACERT"); path != "" {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM([]byte(ts.ReadFile(path)))
+		client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+		defer client.CloseIdleConnections()
+	}
+	response, err := client.Do(request)
+	if neg && err != nil {
+		_, err = fmt.Fprint(ts.Stdout(), err)
+	}
 	ts.Check(err)
+	if neg {
+		if response != nil {
+			response.Body.Close()
+			ts.Fatalf("%s: got an answer, %s", address, response.Status)
+		}
+		return
+	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	ts.Check(err)
