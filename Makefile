@@ -11,13 +11,17 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # Bugs, simplifications, unused code, and the style rules that gofmt leaves.
 CHECKS := SA*,S1*,-S1016,U1000,ST1005,ST1006,ST1008,ST1012,ST1017,ST1019,ST1020,ST1021,ST1022
 
-.PHONY: build test check vet fmt fmt-check lint demo bench microbench fuzz clean
+.PHONY: build test test-deps check vet fmt fmt-check lint demo bench microbench fuzz clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/cairn ./cmd/cairn
 
-test: check
+test: test-deps check
 	$(GO) test -race -timeout 10m ./...
+
+# A C compiler, Node.js and the official SDK, where they are missing.
+test-deps:
+	scripts/test-deps
 
 check: vet fmt-check lint
 
