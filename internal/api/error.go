@@ -44,12 +44,7 @@ func Status(err error) int {
 	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout
 	}
-	for kind, status := range statuses {
-		if errors.Is(err, kind) && kind != cairn.Internal {
-			return status
-		}
-	}
-	return http.StatusInternalServerError
+	return statuses[cairn.KindOf(err)]
 }
 
 // Text returns what a caller may read of an error. Of a fault of the server

@@ -3,6 +3,7 @@ package cairn
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Kind is what went wrong, as far as a caller can act on it. A Kind is itself
@@ -52,12 +53,20 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns what the text was made of.
 func (e *Error) Unwrap() error { return e.err }
 
-// KindOf returns the kind of the outermost *Error in the chain; Internal when
-// there is none.
+// KindOf returns the kind of the outermost *Error in the chain, or else the
+// outermost Kind. A disk that is full makes a store Unavailable. Everything
+// else is Internal.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Kind
+	}
+	var kind Kind
+	switch {
+	case errors.As(err, &kind):
+		return kind
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return Unavailable
 	}
 	return Internal
 }

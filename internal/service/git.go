@@ -338,7 +338,7 @@ func gitText(err error) string {
 		return err.Error()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return "the request took too long"
-	case errors.Is(err, cairn.Unavailable):
+	case cairn.KindOf(err) == cairn.Unavailable:
 		return "a store cannot answer now; try again"
 	}
 	return "internal error"
