@@ -335,14 +335,18 @@ func (w *CommitWriter) start(ctx context.Context, sn *odb.Snapshot) (start, erro
 		}
 	case len(sn.Refs()) == 0:
 		if w.guarded && !w.expected.IsZero() {
-			return at, w.stale(git.ObjectID{})
+			return at, w.stale(w.request.Branch, git.ObjectID{})
 		}
 		return at, nil
 	default:
 		return at, cairn.Errorf(cairn.NotFound, "branch %q not found: name the branch to start from as base_branch", cairn.Clip(w.request.Branch))
 	}
 	if w.guarded && ref.Target != w.expected {
-		return at, w.stale(ref.Target)
+		guarded := w.request.Branch
+		if !exists {
+			guarded = w.request.Base
+		}
+		return at, w.stale(guarded, ref.Target)
 	}
 	var err error
 	if at.parent, err = sn.PeelToCommit(ctx, ref.Target); err != nil {
@@ -356,8 +360,9 @@ func (w *CommitWriter) start(ctx context.Context, sn *odb.Snapshot) (start, erro
 	return at, nil
 }
 
-func (w *CommitWriter) stale(current git.ObjectID) error {
-	return cairn.Errorf(cairn.Stale, "expected commit %s, but %w", w.expected, &TipError{w.request.Branch, current})
+// stale tells where the branch that the guard is about is instead.
+func (w *CommitWriter) stale(branch string, current git.ObjectID) error {
+	return cairn.Errorf(cairn.Stale, "expected commit %s, but %w", w.expected, &TipError{branch, current})
 }
 
 // Commit makes the commit when all contents are complete. Without a guard it

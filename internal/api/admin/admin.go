@@ -51,7 +51,13 @@ func New(svc *service.Service, auth *api.Auth) http.Handler {
 	for pattern, handler := range f.routes() {
 		mux.Handle(pattern, handler)
 	}
+	mux.Handle("/admin/v1/", api.Handler(noRoute))
 	return mux
+}
+
+// noRoute answers what no other route takes, in the face's shape.
+func noRoute(_ http.ResponseWriter, r *http.Request) error {
+	return cairn.Errorf(cairn.NotFound, "no route for %s %s; see /openapi.json", r.Method, cairn.Clip(r.URL.Path))
 }
 
 // organization is a tenant as this face shows it.
