@@ -82,7 +82,7 @@ func serve(ctx context.Context, c config.Config, out io.Writer) error {
 
 // workingMemory is what the server may need beside its cache before garbage is
 // collected more often than it would be. It is no hard limit.
-const workingMemory = 96 << 20
+const workingMemory = 160 << 20
 
 // boundMemory keeps garbage from taking more than the cache and the work under
 // way are worth. GOMEMLIMIT wins.

@@ -3,12 +3,8 @@ package demo
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
+	"crypto"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/cairn-storage/cairn/client"
 )
 
 // Account is an organization on a server as its own programs see it: they hold
@@ -27,47 +23,41 @@ type Account struct {
 	Organization string
 	Client       *http.Client
 
-	key *ecdsa.PrivateKey
+	operator *client.Client
+	key      crypto.Signer
 }
 
 // Register makes an organization with a new key on a server, by its operator's
 // token.
 func Register(ctx context.Context, server, adminToken, organization string) (*Account, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	operator, err := client.New(server, adminToken, nil)
 	if err != nil {
 		return nil, err
 	}
-	a := &Account{Server: server, Organization: organization, Client: http.DefaultClient, key: key}
-	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	private, public, err := client.GenerateKey()
 	if err != nil {
 		return nil, err
 	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
-	for _, step := range []struct {
-		path string
-		body any
-	}{
-		{"/admin/v1/organizations", map[string]string{"name": organization}},
-		{"/admin/v1/organizations/" + organization + "/keys", map[string]string{"public_key": string(text)}},
-	} {
-		if err := a.send(ctx, adminToken, http.MethodPost, step.path, mustJSON(step.body), nil); err != nil {
-			return nil, err
-		}
+	key, err := client.ParsePrivateKey(private)
+	if err != nil {
+		return nil, err
 	}
-	return a, nil
+	if _, err := operator.CreateOrganization(ctx, organization); err != nil {
+		return nil, err
+	}
+	_, err = operator.AddKey(ctx, organization, string(public))
+	return &Account{server, organization, http.DefaultClient, operator, key}, err
 }
 
 // Token signs a token that may do everything with a repository for a day.
 func (a *Account) Token(repository string) (string, error) {
-	now := time.Now()
-	return jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
-		"iss":    a.Organization,
-		"sub":    "demo",
-		"repo":   repository,
-		"scopes": []string{"git:read", "git:write", "repo:write", "org:read"},
-		"iat":    now.Unix(),
-		"exp":    now.Add(24 * time.Hour).Unix(),
-	}).SignedString(a.key)
+	return client.SignToken(a.key, client.Claims{
+		Organization: a.Organization,
+		Repository:   repository,
+		Subject:      "demo",
+		Scopes:       []string{"git:read", "git:write", "repo:write", "org:read"},
+		TTL:          24 * time.Hour,
+	})
 }
 
 // Remote is the address of a repository for Git, with a token in it.
@@ -103,10 +93,6 @@ func (a *Account) Call(ctx context.Context, repository, method, path string, bod
 	if err != nil {
 		return err
 	}
-	return a.send(ctx, token, method, path, body, into)
-}
-
-func (a *Account) send(ctx context.Context, token, method, path string, body []byte, into any) error {
 	answer, err := a.Get(ctx, token, method, path, bytes.NewReader(body))
 	if err != nil {
 		return err

@@ -360,17 +360,7 @@ func (d *demonstration) shallow(ctx context.Context) ([]string, error) {
 
 // fsck lets the server check every object that it keeps for the repository.
 func (d *demonstration) fsck(ctx context.Context) ([]string, error) {
-	path := "/admin/v1/organizations/" + organization + "/repositories/" + url.PathEscape(repository) + "/fsck"
-	body, err := d.account.Get(ctx, d.server.AdminToken(), http.MethodPost, path, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	text, err := io.ReadAll(body)
-	if err != nil {
-		return nil, err
-	}
-	result, err := lastResult(text)
+	result, err := d.account.operator.CheckRepository(ctx, organization, repository, func(int, int) {})
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,7 @@
 package demo
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"strings"
 )
 
@@ -49,27 +46,4 @@ func filesOf(ctx context.Context, dir, commit string) (map[string]bool, error) {
 		}
 	}
 	return files, nil
-}
-
-// checked is the result of a check by the server.
-type checked struct {
-	Packs    int      `json:"packs"`
-	Objects  int      `json:"objects"`
-	Problems []string `json:"problems"`
-}
-
-// lastResult reads lines of progress, of which the last one is the result.
-func lastResult(text []byte) (checked, error) {
-	lines := bytes.Split(bytes.TrimSpace(text), []byte{'\n'})
-	var last struct {
-		Result *checked `json:"result"`
-		Error  string   `json:"error"`
-	}
-	if err := json.Unmarshal(lines[len(lines)-1], &last); err != nil {
-		return checked{}, err
-	}
-	if last.Result == nil {
-		return checked{}, fmt.Errorf("the server could not check: %s", last.Error)
-	}
-	return *last.Result, nil
 }
