@@ -94,6 +94,9 @@ func run(ctx context.Context) error {
 			return fmt.Errorf("run %d: %w", i+1, err)
 		}
 	}
+	if len(b.table.lines) == 0 {
+		return fmt.Errorf("no subject matches %q", *only)
+	}
 	loud, err := around.report()
 	if err != nil {
 		return err
