@@ -4,13 +4,10 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/cairn-storage/cairn/client"
 )
 
 func newCredentialHelper() *cobra.Command {
@@ -45,16 +42,7 @@ func (m *minting) answer(in io.Reader, out io.Writer) error {
 	if repo == "" {
 		return fmt.Errorf("git does not say which repository it is about; set credential.%s://%s.useHttpPath to true", question["protocol"], question["host"])
 	}
-	claims, err := m.claims()
-	if err != nil {
-		return err
-	}
-	key, err := m.signer()
-	if err != nil {
-		return err
-	}
-	claims.Repository = repo
-	token, err := client.SignToken(key, claims)
+	token, claims, err := m.sign(repo)
 	if err != nil {
 		return err
 	}

@@ -92,6 +92,15 @@ func (r *repositories) make(cmd *cobra.Command, org string, in client.NewReposit
 	})
 }
 
+// at is a connection to the server, and the repository that an argument names.
+func (r *repositories) at(arg string) (c *client.Client, org, name string, err error) {
+	if org, name, err = r.split(arg); err != nil {
+		return nil, "", "", err
+	}
+	c, err = r.open()
+	return c, org, name, err
+}
+
 func (r *repositories) list() *cobra.Command {
 	var text string
 	cmd := &cobra.Command{
@@ -132,11 +141,7 @@ func (r *repositories) showOne() *cobra.Command {
 		Short: "Show a repository",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			org, name, err := r.split(args[0])
-			if err != nil {
-				return err
-			}
-			c, err := r.open()
+			c, org, name, err := r.at(args[0])
 			if err != nil {
 				return err
 			}
@@ -158,11 +163,7 @@ func (r *repositories) delete() *cobra.Command {
 		Short: "Delete a repository",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			org, name, err := r.split(args[0])
-			if err != nil {
-				return err
-			}
-			c, err := r.open()
+			c, org, name, err := r.at(args[0])
 			if err != nil {
 				return err
 			}

@@ -72,6 +72,22 @@ func (m *minting) signer() (crypto.Signer, error) {
 	return key, nil
 }
 
+// sign makes a token for a repository; an empty name makes one for calls about
+// the whole organization.
+func (m *minting) sign(repo string) (string, client.Claims, error) {
+	claims, err := m.claims()
+	if err != nil {
+		return "", claims, err
+	}
+	key, err := m.signer()
+	if err != nil {
+		return "", claims, err
+	}
+	claims.Repository = repo
+	token, err := client.SignToken(key, claims)
+	return token, claims, err
+}
+
 func newToken() *cobra.Command {
 	var m minting
 	var repo string
@@ -81,16 +97,7 @@ func newToken() *cobra.Command {
 		Long:  "Sign a token with an organization's private key and print it. No server is asked.\nPrograms send it as a bearer token; Git takes it as the password of any user.\nWithout --repo the token is good for organization-wide calls alone.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			claims, err := m.claims()
-			if err != nil {
-				return err
-			}
-			key, err := m.signer()
-			if err != nil {
-				return err
-			}
-			claims.Repository = repo
-			token, err := client.SignToken(key, claims)
+			token, _, err := m.sign(repo)
 			if err != nil {
 				return err
 			}

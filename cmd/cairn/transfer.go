@@ -27,11 +27,7 @@ func (r *repositories) imports() *cobra.Command {
 		Long:  "Create a repository with all branches, tags and notes of SOURCE, which is anything\nthat git clone takes: a directory or an address. It needs git.",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			org, name, err := r.split(args[0])
-			if err != nil {
-				return err
-			}
-			c, err := r.open()
+			c, org, name, err := r.at(args[0])
 			if err != nil {
 				return err
 			}
@@ -91,11 +87,7 @@ func (r *repositories) export() *cobra.Command {
 		Short: "Write a repository with all its refs to a bare Git repository",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			org, name, err := r.split(args[0])
-			if err != nil {
-				return err
-			}
-			c, err := r.open()
+			c, org, name, err := r.at(args[0])
 			if err != nil {
 				return err
 			}
