@@ -24,6 +24,7 @@ type Snapshot struct {
 	users  atomic.Int32
 	loaded atomic.Bool
 	reach  [viewCount]*reach
+	plans  planCache
 }
 
 func (s *Store) newSnapshot(repo cairn.Repository, refs []cairn.Ref, manifest []cairn.Pack) *Snapshot {

@@ -233,7 +233,7 @@ func (f *Fetch) PlanPack(ctx context.Context, progress func(string)) (*PackPlan,
 			}
 		}
 	}
-	p, err := f.sn.plan(ctx, s, progress)
+	p, err := f.sn.planned(ctx, s, progress)
 	if err != nil {
 		return nil, fmt.Errorf("plan a pack of %s: %w", f.sn.repo.Repository, err)
 	}

@@ -1,0 +1,105 @@
+package odb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/cairn-storage/cairn/internal/git"
+)
+
+// planCache keeps what full clones of one state of a repository consist of:
+// fleets clone the same thing, often at the same moment. It holds no bytes of
+// objects, only a bit for each. What may be asked for has been decided before:
+// the same selection gives the same objects to everybody.
+type planCache struct {
+	mu    sync.Mutex
+	plans map[string]*cachedPlan
+}
+
+// maxPlans bounds the plans of one snapshot. Beyond it the cache starts anew.
+const maxPlans = 16
+
+// cachedPlan is a plan that is being made or was made.
+type cachedPlan struct {
+	ready   chan struct{} // closed when the rest is set
+	objects *objectSet    // nil if it could not be made
+}
+
+// get returns the plan of that key. The first who asks makes it while the
+// others wait; if that fails, perhaps because its client left, the next one
+// does.
+func (c *planCache) get(ctx context.Context, key string, plan func() (*objectSet, error)) (*objectSet, error) {
+	for {
+		p, mine := c.enter(key)
+		if mine {
+			objects, err := plan()
+			c.leave(key, p, objects)
+			return objects, err
+		}
+		select {
+		case <-p.ready:
+			if p.objects != nil {
+				return p.objects, nil
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (c *planCache) enter(key string) (p *cachedPlan, mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p, ok := c.plans[key]; ok {
+		return p, false
+	}
+	if c.plans == nil || len(c.plans) >= maxPlans {
+		c.plans = map[string]*cachedPlan{}
+	}
+	p = &cachedPlan{ready: make(chan struct{})}
+	c.plans[key] = p
+	return p, true
+}
+
+func (c *planCache) leave(key string, p *cachedPlan, objects *objectSet) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.objects = objects; objects == nil && c.plans[key] == p {
+		delete(c.plans, key)
+	}
+	close(p.ready)
+}
+
+// key names everything that the objects of a selection without haves depend
+// on.
+func (s selection) key() string {
+	var b strings.Builder
+	for _, ids := range [][]git.ObjectID{s.wants, s.roots, s.tags} {
+		fmt.Fprintf(&b, "%d ", len(ids)) // so that no list can run into the next
+		for _, id := range ids {
+			b.Write(id.Bytes())
+		}
+	}
+	fmt.Fprintf(&b, "%v", s.filter)
+	return b.String()
+}
+
+// planned is plan, out of the cache where that can be.
+func (sn *Snapshot) planned(ctx context.Context, s selection, progress func(string)) (*PackPlan, error) {
+	if len(s.haves) > 0 {
+		return sn.plan(ctx, s, progress)
+	}
+	objects, err := sn.plans.get(ctx, s.key(), func() (*objectSet, error) {
+		p, err := sn.plan(ctx, s, progress)
+		if err != nil {
+			return nil, err
+		}
+		return p.objects, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &PackPlan{sn: sn, objects: objects}, nil
+}
