@@ -4,13 +4,15 @@ import (
 	"path"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/storage/sqlite"
 )
 
-// packsNamed returns the stems of all packs of the bucket that a manifest of
-// the stopped server's metadata names.
+// packsNamed returns the stems of all packs of the bucket that a row of the
+// stopped server's metadata names: a manifest's, or one of the garbage that
+// waits for the next sweep.
 func packsNamed(t testing.TB, data string) map[string]bool {
 	t.Helper()
 	metadata, err := sqlite.Open(t.Context(), filepath.Join(data, "cairn.db"))
@@ -39,7 +41,11 @@ func packsNamed(t testing.TB, data string) map[string]bool {
 				}
 			}
 		}
-		return nil
+		garbage, err := tx.Packs().Garbage(time.Now().Add(time.Hour), 10_000)
+		for _, g := range garbage {
+			named[path.Base(g.Key)] = true
+		}
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -92,9 +92,9 @@ func (s *Store) collectGarbage(ctx context.Context, o SweepOptions, r *SweepResu
 			return err
 		}
 		// The rows are gone; a crash before the bytes are leaves an orphan,
-		// never a row without bytes.
+		// never a row without bytes. A server that only stops finishes.
 		for _, g := range gone {
-			if err := s.deletePack(ctx, g.Key); err != nil {
+			if err := s.deletePack(context.WithoutCancel(ctx), g.Key); err != nil {
 				return err
 			}
 		}

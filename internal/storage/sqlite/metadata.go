@@ -118,7 +118,7 @@ func start(ctx context.Context, db *sql.DB) (*Metadata, error) {
 	}
 	m := &Metadata{db: db}
 	m.readers = &readers{open: m.openReader, slots: make(chan struct{}, maxReaders)}
-	m.writer = &writer{open: m.openWriter}
+	m.writer = &writer{open: m.openWriter, batchTime: batchTime}
 	if err := m.writer.reopen(ctx); err != nil {
 		return nil, err
 	}

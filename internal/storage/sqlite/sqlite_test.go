@@ -143,6 +143,7 @@ func TestMemoryLeavesNothing(t *testing.T) {
 func TestBatch(t *testing.T) {
 	t.Parallel()
 	m := inDir(t)
+	m.writer.batchTime = time.Hour // one batch, however slow the machine is
 	mine := errors.New("mine")
 	var all sync.WaitGroup
 	const n = 100
@@ -209,6 +210,7 @@ func waitFor(t *testing.T, condition func() bool) {
 func TestCommitFails(t *testing.T) {
 	t.Parallel()
 	m := inDir(t)
+	m.writer.batchTime = time.Hour // one batch, however slow the machine is
 	// A constraint that SQLite checks at the commit.
 	for _, statement := range []string{
 		"CREATE TABLE parent (id INTEGER PRIMARY KEY)",

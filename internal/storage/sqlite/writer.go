@@ -26,6 +26,7 @@ const (
 type writer struct {
 	open      func(context.Context) (*sqldb.Session, error)
 	committed func() // called after each commit, by who has the turn
+	batchTime time.Duration
 
 	mu      sync.Mutex
 	taken   bool
@@ -139,7 +140,7 @@ func (w *writer) fail(err error) error {
 // due.
 func (w *writer) pass() {
 	if b := w.batch; b != nil {
-		if b.err != nil || b.count >= batchCount || time.Since(b.began) >= batchTime || !w.hasWaiting() {
+		if b.err != nil || b.count >= batchCount || time.Since(b.began) >= w.batchTime || !w.hasWaiting() {
 			w.commit()
 		}
 	}
