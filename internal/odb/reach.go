@@ -45,17 +45,14 @@ type reach struct {
 	version int64          // of the snapshot that the set belongs to
 	tips    []git.ObjectID // refs that came since the set was started
 	started bool
-	queue   commitHeap // commits whose parents are not yet queued
-	history []pendingTree
+	queue   commitHeap     // commits whose parents are not yet queued
+	history []git.ObjectID // trees of known commits, not yet walked
 	commits map[git.ObjectID]bool
 	// others holds what is reachable and no commit: a bit per object of each
 	// pack, so that a large repository costs little.
 	others map[*openPack][]uint64
 	roots  []git.ObjectID // trees and blobs that refs or tags name directly
 }
-
-// pendingTree is the tree of a known commit, not yet walked.
-type pendingTree struct{ tree git.ObjectID }
 
 func newReach(v View, version int64) *reach { return &reach{view: v, version: version} }
 
@@ -70,17 +67,13 @@ func (r *reach) grow(version int64, tips []git.ObjectID) {
 	}
 }
 
-type datedCommit struct {
-	id    git.ObjectID
-	links git.CommitLinks
-}
-
-type commitHeap []datedCommit
+// commitHeap gives the newest commit first.
+type commitHeap []git.CommitLinks
 
 func (h commitHeap) Len() int           { return len(h) }
-func (h commitHeap) Less(i, j int) bool { return h[i].links.Date > h[j].links.Date }
+func (h commitHeap) Less(i, j int) bool { return h[i].Date > h[j].Date }
 func (h commitHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *commitHeap) Push(x any)        { *h = append(*h, x.(datedCommit)) }
+func (h *commitHeap) Push(x any)        { *h = append(*h, x.(git.CommitLinks)) }
 func (h *commitHeap) Pop() any {
 	last := len(*h) - 1
 	x := (*h)[last]
@@ -159,7 +152,7 @@ func (r *reach) addTip(ctx context.Context, sn *Snapshot, id git.ObjectID) error
 			r.roots = append(r.roots, id)
 			return nil
 		}
-		if _, err := r.mark(ctx, sn, id); err != nil {
+		if err := r.mark(ctx, sn, id); err != nil {
 			return err
 		}
 		data, err := sn.typed(ctx, id, git.TagObject)
@@ -184,7 +177,7 @@ func (r *reach) addCommit(ctx context.Context, sn *Snapshot, id git.ObjectID) er
 		return err
 	}
 	r.commits[id] = true
-	heap.Push(&r.queue, datedCommit{id, links})
+	heap.Push(&r.queue, links)
 	return nil
 }
 
@@ -197,26 +190,15 @@ func (r *reach) nextCommit(ctx context.Context, sn *Snapshot) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	c := r.queue[0]
-	for _, parent := range c.links.Parents {
+	c := heap.Pop(&r.queue).(git.CommitLinks)
+	for _, parent := range c.Parents {
 		if err := r.addCommit(ctx, sn, parent); err != nil {
+			heap.Push(&r.queue, c) // so that the walk can go on later
 			return false, err
 		}
 	}
-	// The parents are in: only now may the commit leave the queue, so that a
-	// walk that was cancelled can go on later.
-	r.remove(c.id)
-	r.history = append(r.history, pendingTree{c.links.Tree})
+	r.history = append(r.history, c.Tree)
 	return true, nil
-}
-
-func (r *reach) remove(id git.ObjectID) {
-	for i := range r.queue {
-		if r.queue[i].id == id {
-			heap.Remove(&r.queue, i)
-			return
-		}
-	}
 }
 
 // nextTree marks all objects of one more commit, or of one more root.
@@ -233,7 +215,7 @@ func (r *reach) nextTree(ctx context.Context, sn *Snapshot) (bool, error) {
 			return false, err
 		}
 	}
-	if err := r.markAll(ctx, sn, r.history[0].tree); err != nil {
+	if err := r.markAll(ctx, sn, r.history[0]); err != nil {
 		return false, err
 	}
 	r.history = r.history[1:]
@@ -258,8 +240,7 @@ func (r *reach) markAll(ctx context.Context, sn *Snapshot, id git.ObjectID) erro
 			return err
 		}
 	}
-	_, err = r.mark(ctx, sn, id)
-	return err
+	return r.mark(ctx, sn, id)
 }
 
 func (r *reach) markTree(ctx context.Context, sn *Snapshot, root git.ObjectID) error {
@@ -282,7 +263,7 @@ func (r *reach) markTree(ctx context.Context, sn *Snapshot, root git.ObjectID) e
 			return err
 		}
 		if !more {
-			if _, err := r.mark(ctx, sn, top.id); err != nil && !isNoObject(err) {
+			if err := r.mark(ctx, sn, top.id); err != nil && !isNoObject(err) {
 				return err
 			}
 			stack = stack[:len(stack)-1]
@@ -292,7 +273,7 @@ func (r *reach) markTree(ctx context.Context, sn *Snapshot, root git.ObjectID) e
 			continue
 		}
 		if !top.reader.Mode.IsTree() {
-			if _, err := r.mark(ctx, sn, top.reader.ID); err != nil {
+			if err := r.mark(ctx, sn, top.reader.ID); err != nil {
 				return err
 			}
 			continue
@@ -310,20 +291,19 @@ func (r *reach) markTree(ctx context.Context, sn *Snapshot, root git.ObjectID) e
 	return nil
 }
 
-// mark sets the object's bit and tells whether it was new.
-func (r *reach) mark(ctx context.Context, sn *Snapshot, id git.ObjectID) (bool, error) {
+// mark sets the object's bit.
+func (r *reach) mark(ctx context.Context, sn *Snapshot, id git.ObjectID) error {
 	p, pos, err := sn.find(ctx, id)
 	if err != nil {
-		return false, err
+		return err
 	}
 	bits := r.others[p]
 	if bits == nil {
 		bits = make([]uint64, (p.pack.Index().Len()+63)/64)
 		r.others[p] = bits
 	}
-	isNew := bits[pos/64]&(1<<(pos%64)) == 0
 	bits[pos/64] |= 1 << (pos % 64)
-	return isNew, nil
+	return nil
 }
 
 func (r *reach) marked(sn *Snapshot, id git.ObjectID) bool {
