@@ -3,22 +3,28 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
+	"time"
 
 	"github.com/cairn-storage/cairn/internal/demo"
 )
 
-// measureClone fetches a large repository: whole by a client that throws the
-// pack away, which leaves the server's part, and by stock git.
+// cloneMemory is what the clones of a large repository may take, however many
+// are served at once.
+const cloneMemory = 300 << 20
+
+// measureClone fetches a large repository with nothing at hand: by a client
+// that throws the pack away, which leaves the server's part, and by stock git.
+// The server has repacked it and then started anew, so that the first of each
+// kind finds no cache.
 func measureClone(ctx context.Context, b *bench) error {
 	dir, err := b.uploadLarge(ctx)
 	if err != nil {
+		return err
+	}
+	if err := b.repacked(ctx); err != nil {
 		return err
 	}
 	tip, err := demo.Git(ctx, dir, "rev-parse", "HEAD")
@@ -26,25 +32,26 @@ func measureClone(ctx context.Context, b *bench) error {
 		return err
 	}
 	for _, c := range []struct {
-		name    string
-		request []byte
+		name  string
+		lines []string
+		goal  float64
 	}{
-		{"fetch everything, pack thrown away", fetchRequest(tip)},
-		{"fetch with depth 1, pack thrown away", fetchRequest(tip, "deepen 1\n")},
+		{"full clone, the first", nil, 0.3},
+		{"full clone, repeated", nil, 0.15},
+		{"clone with depth 1, the first", []string{"deepen 1\n"}, 1},
+		{"clone with depth 1, an identical one", []string{"deepen 1\n"}, 0.1},
+		{"blobless clone, the first", []string{"filter blob:none\n"}, 1},
+		{"blobless clone, an identical one", []string{"filter blob:none\n"}, 0.1},
 	} {
-		use, err := b.server.watch(func() error { return b.fetch(ctx, c.request) })
-		if err != nil {
+		if err := b.compareFetch(ctx, c.name, dir, fetchRequest(tip, c.lines...), cpuRatioAtMost(c.goal)); err != nil {
 			return err
 		}
-		b.table.add(c.name, took(use.wall, use.cpu, use.anon))
-		cmd := demo.GitCommand(ctx, dir, "upload-pack", "--stateless-rpc", ".")
-		cmd.Env = append(cmd.Env, "GIT_PROTOCOL=version=2")
-		cmd.Stdin = bytes.NewReader(c.request)
-		wall, cpu, err := runProcess(cmd)
-		if err != nil {
-			return err
-		}
-		b.table.beside("git upload-pack, with a bitmap", c.name, took(wall, cpu, 0))
+	}
+	if err := b.cloneAtOnce(ctx, tip); err != nil {
+		return err
+	}
+	if err := b.cloneAfterOneMore(ctx, dir); err != nil {
+		return err
 	}
 	for _, c := range []struct {
 		name    string
@@ -60,65 +67,57 @@ func measureClone(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// fetch sends a request of protocol version 2 and discards the answer.
-func (b *bench) fetch(ctx context.Context, request []byte) error {
-	token, err := b.server.account.Token("large")
-	if err != nil {
+// repacked brings the server's background work to its end, then starts the
+// server anew.
+func (b *bench) repacked(ctx context.Context) error {
+	if err := b.server.settle(ctx); err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.server.url+"/large.git/git-upload-pack", bytes.NewReader(request))
-	if err != nil {
+	if _, err := b.server.operator.CollectGarbage(ctx, nil); err != nil {
 		return err
 	}
-	req.SetBasicAuth("t", token)
-	req.Header.Set("Content-Type", "application/x-git-upload-pack-request")
-	req.Header.Set("Git-Protocol", "version=2")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("fetch: %s", resp.Status)
-	}
-	return endsInFlush(resp.Body)
+	return b.server.restart(ctx)
 }
 
-// endsInFlush reads an answer to its end, which must be a whole one.
-func endsInFlush(r io.Reader) error {
-	last := make([]byte, 0, 64)
-	buf := make([]byte, 128<<10)
-	for {
-		n, err := r.Read(buf)
-		last = append(last, buf[max(0, n-4):n]...)
-		last = last[max(0, len(last)-4):]
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
+// compareFetch sends a request to the server and to git upload-pack in a copy
+// of the repository.
+func (b *bench) compareFetch(ctx context.Context, name, dir string, request []byte, goals ...goal) error {
+	use, err := b.server.watch(func() error { return b.fetch(ctx, request) })
+	if err != nil {
+		return err
 	}
-	if string(last) != "0000" {
-		return fmt.Errorf("fetch: the answer ends in %q", last)
+	b.table.add(name, took(use.wall, use.cpu, use.anon))
+	wall, cpu, err := uploadPack(ctx, dir, request)
+	b.table.beside("git upload-pack, with a bitmap", name, took(wall, cpu, 0), goals...)
+	return err
+}
+
+// cloneAtOnce is a number of clients at the same time.
+func (b *bench) cloneAtOnce(ctx context.Context, tip string) error {
+	clients := b.sizes.clonesAtOnce
+	use, err := b.server.watch(func() error { return b.fetchAtOnce(ctx, clients, fetchRequest(tip)) })
+	if err != nil {
+		return err
 	}
+	b.table.add(fmt.Sprintf("%d full clones at once", clients), took(use.wall, use.each(clients), use.anon), memoryWithin(cloneMemory))
 	return nil
 }
 
-// fetchRequest asks for everything that a commit reaches.
-func fetchRequest(tip string, more ...string) []byte {
-	var b bytes.Buffer
-	b.WriteString(packet("command=fetch\n") + packet("object-format=sha1\n") + "0001")
-	b.WriteString(packet("no-progress\n") + packet("ofs-delta\n") + packet("want "+tip+"\n"))
-	for _, line := range more {
-		b.WriteString(packet(line))
+// cloneAfterOneMore adds a commit on both sides and clones.
+func (b *bench) cloneAfterOneMore(ctx context.Context, dir string) error {
+	more := b.path("one-more.git")
+	if err := cloneOnDisk(ctx, dir, more); err != nil {
+		return err
 	}
-	b.WriteString(packet("done\n") + "0000")
-	return b.Bytes()
+	commits, err := chain(ctx, more, 1)
+	if err != nil {
+		return err
+	}
+	if err := b.server.push(ctx, more, "large", commits[0]+":refs/heads/more"); err != nil {
+		return err
+	}
+	return b.compareFetch(ctx, "full clone, after one more commit", more, fetchRequest(commits[0]))
 }
-
-// packet frames a line as Git's protocol does.
-func packet(text string) string { return fmt.Sprintf("%04x%s", len(text)+4, text) }
 
 // gitClone clones with stock git, from the server and from the disk.
 func (b *bench) gitClone(ctx context.Context, dir, name string, options []string) error {
@@ -127,7 +126,7 @@ func (b *bench) gitClone(ctx context.Context, dir, name string, options []string
 		return err
 	}
 	clone := func(from, to string) []string {
-		args := append([]string{"clone", "-q", "--bare"}, options...)
+		args := append([]string{"clone", "-q", "--bare", "--single-branch"}, options...)
 		return append(args, from, b.path(to+strings.Join(options, "")))
 	}
 	use, err := b.server.watch(func() error {
@@ -141,4 +140,81 @@ func (b *bench) gitClone(ctx context.Context, dir, name string, options []string
 	wall, _, err := runProcess(demo.GitCommand(ctx, b.scratch, clone("file://"+dir, "from-disk.git")...))
 	b.table.beside("from file://, all of it stock git", name, took(wall, 0, 0))
 	return err
+}
+
+// fetchTurns is how many fetches make one figure: a small one is over in a
+// moment.
+const fetchTurns = 5
+
+// measureFetch fetches the newest commits of a large repository, whose pack and
+// bitmap on stock git's side are as old as what the client has. Each turn the
+// client has a commit less, so that no two requests are the same.
+func measureFetch(ctx context.Context, b *bench) error {
+	dir, err := b.uploadLarge(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.repacked(ctx); err != nil {
+		return err
+	}
+	grown := b.path("grown.git")
+	if err := cloneOnDisk(ctx, dir, grown); err != nil {
+		return err
+	}
+	after := b.sizes.fetchAfter
+	commits, err := chain(ctx, grown, after[len(after)-1])
+	if err != nil {
+		return err
+	}
+	list, err := demo.Git(ctx, dir, "rev-list", "--first-parent", fmt.Sprintf("-n%d", fetchTurns), "HEAD")
+	if err != nil {
+		return err
+	}
+	haves := strings.Fields(list)
+	for _, n := range after {
+		tip := commits[n-1]
+		if err := b.server.push(ctx, grown, "large", tip+":refs/heads/grown"); err != nil {
+			return err
+		}
+		if err := b.server.settle(ctx); err != nil {
+			return err
+		}
+		if err := b.compareSmallFetches(ctx, fmt.Sprintf("fetch after %s new commits", thousands(int64(n))), grown, tip, haves); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compareSmallFetches fetches a commit on top of each of the others.
+func (b *bench) compareSmallFetches(ctx context.Context, name, dir, tip string, haves []string) error {
+	requests := make([][]byte, len(haves))
+	for i, have := range haves {
+		requests[i] = fetchRequest(tip, "have "+have+"\n")
+	}
+	walls := make([]time.Duration, len(requests))
+	use, err := b.server.watch(func() error {
+		for i, request := range requests {
+			began := time.Now()
+			if err := b.fetch(ctx, request); err != nil {
+				return err
+			}
+			walls[i] = time.Since(began)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b.table.add(name, took(middle(walls), use.each(len(requests)), use.anon))
+	var all time.Duration
+	for i, request := range requests {
+		var cpu time.Duration
+		if walls[i], cpu, err = uploadPack(ctx, dir, request); err != nil {
+			return err
+		}
+		all += cpu
+	}
+	b.table.beside("git upload-pack, its bitmap at the old state", name, took(middle(walls), all/time.Duration(len(requests)), 0), cpuRatioAtMost(0.5))
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/demo"
@@ -21,7 +22,7 @@ const commitPackSize = 8 << 10
 
 // measureCommit commits three files to a repository of 2,000.
 func measureCommit(ctx context.Context, b *bench) error {
-	tokens, err := b.commitRepositories(ctx, 34)
+	tokens, err := b.commitRepositories(ctx, manyClients+2)
 	if err != nil {
 		return err
 	}
@@ -30,7 +31,7 @@ func measureCommit(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer d.Close()
-	keys := make([]cairn.RepositoryKey, 32)
+	keys := make([]cairn.RepositoryKey, manyClients)
 	for i := range keys {
 		if keys[i], err = d.createRepository(ctx, fmt.Sprint("repository-", i)); err != nil {
 			return err
@@ -42,18 +43,19 @@ func measureCommit(ctx context.Context, b *bench) error {
 		token   func(client int) string
 		key     func(worker int) cairn.RepositoryKey
 		figure  func(loadResult) figure
+		goal    goal
 	}{
 		{
 			"commit 3 of 2,000 files, 1 client", 1,
-			func(int) string { return tokens[32] }, func(int) cairn.RepositoryKey { return keys[0] }, loadResult.latency,
+			func(int) string { return tokens[32] }, func(int) cairn.RepositoryKey { return keys[0] }, loadResult.latency, within(3 * time.Millisecond),
 		},
 		{
 			"commit 3 of 2,000 files, 32 clients, 32 repositories", 32,
-			func(client int) string { return tokens[client] }, func(worker int) cairn.RepositoryKey { return keys[worker] }, loadResult.rate,
+			func(client int) string { return tokens[client] }, func(worker int) cairn.RepositoryKey { return keys[worker] }, loadResult.rate, ratePerSecond(2000),
 		},
 		{
 			"commit 3 of 2,000 files, 32 clients, one branch", 32,
-			func(int) string { return tokens[33] }, func(int) cairn.RepositoryKey { return keys[0] }, loadResult.rate,
+			func(int) string { return tokens[33] }, func(int) cairn.RepositoryKey { return keys[0] }, loadResult.rate, ratePerSecond(500),
 		},
 	} {
 		result, err := b.load(ctx, c.clients, func(client, turn int) (call, bool) {
@@ -62,7 +64,7 @@ func measureCommit(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		b.table.add(c.name, c.figure(result))
+		b.table.add(c.name, c.figure(result), c.goal)
 		limit, err := b.alone(ctx, c.clients, func(worker, _ int) error { return d.commit(ctx, c.key(worker), commitPackSize) })
 		if err != nil {
 			return err
@@ -127,21 +129,18 @@ func (b *bench) fastImports(ctx context.Context) (figure, error) {
 	if err := os.CopyFS(dir, os.DirFS(source)); err != nil {
 		return figure{}, err
 	}
-	var figures []figure
-	for turn := range 20 {
+	walls, cpus := make([]time.Duration, b.sizes.gitTurns), make([]time.Duration, b.sizes.gitTurns)
+	for turn := range walls {
 		cmd := demo.GitCommand(ctx, dir, "-c", "core.fsync=all", "-c", "fastimport.unpackLimit=1", "fast-import", "--quiet")
 		var in strings.Builder
 		writeCommit(&in, turn)
 		cmd.Stdin = strings.NewReader(in.String())
-		wall, cpu, err := runProcess(cmd)
-		if err != nil {
+		var err error
+		if walls[turn], cpus[turn], err = runProcess(cmd); err != nil {
 			return figure{}, err
 		}
-		figures = append(figures, took(wall, cpu, 0))
 	}
-	l := line{figures: figures}
-	walls := l.column(func(f figure) float64 { return f.value })
-	return figure{value: median(walls), unit: duration, cpu: figures[0].cpu}, nil
+	return took(middle(walls), middle(cpus), 0), nil
 }
 
 func writeCommit(w io.Writer, turn int) {

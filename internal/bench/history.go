@@ -21,7 +21,6 @@ import (
 // Sizes of what is generated.
 const (
 	treeFiles = 2000
-	largePack = 120 << 20
 
 	bytesPerFile   = 5200 // of pack, that a file of the large history costs with its versions, trees and commits
 	filesPerCommit = 4

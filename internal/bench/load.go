@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -49,6 +50,24 @@ func (c *connection) render(q call) []byte {
 // do makes a request and reads its answer to the end. What is not 2xx is an
 // error.
 func (c *connection) do(request []byte) error {
+	return c.answer(request, func(body io.Reader) error {
+		_, err := io.Copy(io.Discard, body)
+		return err
+	})
+}
+
+// decode makes a call whose answer is JSON.
+func (c *connection) decode(q call, into any) error {
+	return c.answer(c.render(q), func(body io.Reader) error {
+		data, err := io.ReadAll(body)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(data, into)
+	})
+}
+
+func (c *connection) answer(request []byte, read func(io.Reader) error) error {
 	if _, err := c.conn.Write(request); err != nil {
 		return err
 	}
@@ -61,8 +80,7 @@ func (c *connection) do(request []byte) error {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 2000))
 		return fmt.Errorf("status %d: %s", resp.StatusCode, text)
 	}
-	_, err = io.Copy(io.Discard, resp.Body)
-	return err
+	return read(resp.Body)
 }
 
 // loadResult is what came of a load.
@@ -74,18 +92,25 @@ type loadResult struct {
 
 // rate is the figure for a number of clients.
 func (r loadResult) rate() figure {
-	return rate(float64(r.count)/r.wall.Seconds(), r.cpu/time.Duration(r.count), r.anon)
+	return rate(float64(r.count)/r.wall.Seconds(), r.each(r.count), r.anon)
 }
 
 // latency is the figure for one client.
 func (r loadResult) latency() figure {
-	return took(r.p50, r.cpu/time.Duration(r.count), r.anon)
+	return took(r.p50, r.each(r.count), r.anon)
 }
 
 // load lets clients make one request after the other for the time of a
 // measurement, or until next has no more. The time to make a request up is not
 // counted as its latency.
 func (b *bench) load(ctx context.Context, clients int, next func(client, turn int) (call, bool)) (loadResult, error) {
+	return b.loadUntil(ctx, b.sizes.measurement, clients, next)
+}
+
+// noDeadline lets a load go on until there are no more requests.
+const noDeadline = time.Hour
+
+func (b *bench) loadUntil(ctx context.Context, limit time.Duration, clients int, next func(client, turn int) (call, bool)) (loadResult, error) {
 	connections := make([]*connection, clients)
 	for i := range connections {
 		c, err := dial(ctx, b.server.url)
@@ -100,7 +125,7 @@ func (b *bench) load(ctx context.Context, clients int, next func(client, turn in
 	var result loadResult
 	var err error
 	result.usage, err = b.server.watch(func() error {
-		deadline := time.Now().Add(b.duration)
+		deadline := time.Now().Add(limit)
 		var wg sync.WaitGroup
 		for i, c := range connections {
 			wg.Go(func() {
@@ -145,7 +170,7 @@ func (b *bench) alone(ctx context.Context, workers int, f func(worker, turn int)
 	latencies := make([][]time.Duration, workers)
 	errs := make([]error, workers)
 	began := time.Now()
-	deadline := began.Add(b.duration)
+	deadline := began.Add(b.sizes.measurement)
 	var wg sync.WaitGroup
 	for i := range workers {
 		wg.Go(func() {

@@ -23,31 +23,44 @@ import (
 
 // bench is what the subjects share.
 type bench struct {
-	server   *server
-	table    *table
-	duration time.Duration // of a measurement of a rate
-	scratch  string        // a directory for this run alone
-	cache    string        // a directory for generated repositories
+	server  *server
+	table   *table
+	sizes   sizes
+	scratch string // a directory for this run alone
+	cache   string // a directory for generated repositories
+	binary  string // the built command
 }
 
-// subjects are what can be measured, in the order of the table.
-var subjects = []struct {
+// subject is something that can be measured.
+type subject struct {
 	name string
 	run  func(context.Context, *bench) error
-}{
-	{"create", measureCreate},
-	{"commit", measureCommit},
-	{"read", measureRead},
-	{"list", measureList},
-	{"log", measureLog},
-	{"diff", measureDiff},
-	{"clone", measureClone},
-	{"push", measurePush},
-	{"smallpush", measureSmallPush},
-	{"fork", measureFork},
+	slow bool // takes minutes: only if asked for by name
+}
+
+// subjects are in the order of the table.
+var subjects = []subject{
+	{"create", measureCreate, false},
+	{"million", measureMillion, true},
+	{"commit", measureCommit, false},
+	{"age", measureAge, false},
+	{"read", measureRead, false},
+	{"list", measureList, false},
+	{"log", measureLog, false},
+	{"diff", measureDiff, false},
+	{"clone", measureClone, false},
+	{"fetch", measureFetch, false},
+	{"push", measurePush, false},
+	{"smallpush", measureSmallPush, false},
+	{"refs", measureRefs, false},
+	{"fork", measureFork, false},
 }
 
 func main() {
+	if root := os.Getenv(stockEnvironment); root != "" {
+		fmt.Fprintln(os.Stderr, serveStock(root))
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx); err != nil {
@@ -58,59 +71,78 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	only := flag.String("run", ".", "regular expression of the subjects to measure")
-	duration := flag.Duration("time", 3*time.Second, "time for each measurement of a rate")
+	only := flag.String("run", "", "regular expression of the subjects to measure; empty: all that do not take minutes")
 	repeat := flag.Int("repeat", 3, "runs, each on a new server; the table shows medians")
-	binary := flag.String("binary", "bin/cairn", "the built command")
-	cache := flag.String("cache", ".cache/bench", "directory for generated repositories")
-	memory := flag.Bool("memory", false, "prove the memory bound instead: a large file, and the push and clone of a large repository")
+	memory := flag.Bool("memory", false, "prove the memory bound instead: a large file, and the push and clones of a large repository")
+	b := &bench{table: new(table), sizes: realSizes}
+	flag.DurationVar(&b.sizes.measurement, "time", b.sizes.measurement, "time for each measurement of a rate")
+	flag.StringVar(&b.binary, "binary", "bin/cairn", "the built command")
+	flag.StringVar(&b.cache, "cache", ".cache/bench", "directory for generated repositories")
 	flag.Parse()
-	pattern, err := regexp.Compile(*only)
+	chosen, err := choose(*only)
 	if err != nil {
 		return err
 	}
-	if *binary, err = filepath.Abs(*binary); err != nil {
+	if b.binary, err = filepath.Abs(b.binary); err != nil {
 		return err
 	}
-	if _, err := os.Stat(*binary); err != nil {
+	if _, err := os.Stat(b.binary); err != nil {
 		return fmt.Errorf("%w; make build first, or name the binary with -binary", err)
 	}
-	if *cache, err = filepath.Abs(*cache); err != nil {
+	if b.cache, err = filepath.Abs(b.cache); err != nil {
 		return err
 	}
-	b := &bench{table: new(table), duration: *duration, cache: *cache}
+	if *memory {
+		return b.once(ctx, proveMemory)
+	}
+	return b.report(ctx, *repeat, chosen)
+}
+
+// choose returns the subjects whose name matches.
+func choose(pattern string) ([]subject, error) {
+	expression, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	var chosen []subject
+	for _, s := range subjects {
+		if pattern == "" && !s.slow || pattern != "" && expression.MatchString(s.name) {
+			chosen = append(chosen, s)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("no subject matches %q", pattern)
+	}
+	return chosen, nil
+}
+
+// report measures a number of times and prints the table.
+func (b *bench) report(ctx context.Context, repeat int, chosen []subject) error {
 	around, err := listen()
 	if err != nil {
 		return err
 	}
-	if *memory {
-		return b.once(ctx, *binary, proveMemory)
-	}
-	for i := range *repeat {
-		err := b.once(ctx, *binary, func(ctx context.Context, b *bench) error {
-			return b.measure(ctx, pattern)
-		})
+	for i := range repeat {
+		err := b.once(ctx, func(ctx context.Context, b *bench) error { return b.measure(ctx, chosen) })
 		if err != nil {
 			return fmt.Errorf("run %d: %w", i+1, err)
 		}
-	}
-	if len(b.table.lines) == 0 {
-		return fmt.Errorf("no subject matches %q", *only)
 	}
 	loud, err := around.report()
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s\n%s\n\n", machine(), loud)
-	return b.table.print(os.Stdout)
+	fmt.Printf("%s  \n%s\n\n", machine(), loud)
+	if err := b.table.print(os.Stdout); err != nil {
+		return err
+	}
+	fmt.Printf("\n%s\n", b.table.verdict())
+	return nil
 }
 
 // measure runs the chosen subjects.
-func (b *bench) measure(ctx context.Context, pattern *regexp.Regexp) error {
-	for _, s := range subjects {
-		if !pattern.MatchString(s.name) {
-			continue
-		}
+func (b *bench) measure(ctx context.Context, chosen []subject) error {
+	for _, s := range chosen {
 		began := time.Now()
 		if err := s.run(ctx, b); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
@@ -121,12 +153,12 @@ func (b *bench) measure(ctx context.Context, pattern *regexp.Regexp) error {
 }
 
 // once runs f with a new server and a new directory, and takes both away.
-func (b *bench) once(ctx context.Context, binary string, f func(context.Context, *bench) error) (err error) {
+func (b *bench) once(ctx context.Context, f func(context.Context, *bench) error, settings ...string) (err error) {
 	if b.scratch, err = os.MkdirTemp("", "cairn-bench-"); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.scratch)) }()
-	if b.server, err = startServer(ctx, binary, filepath.Join(b.scratch, "data")); err != nil {
+	if b.server, err = startServer(ctx, b.binary, b.path("data"), b.sizes.quiet, settings...); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.server.stop()) }()

@@ -21,15 +21,13 @@ import (
 // The memory bound and what must fit under it.
 const (
 	memoryBound = 300 << 20
-	largeFile   = 1 << 30
 	chunkSize   = 4 << 20
-	memoryPack  = 520 << 20
 )
 
 // proveMemory brings a large file through the server and back, then a large
 // repository, and compares the peak of the server's own memory with the bound.
 func proveMemory(ctx context.Context, b *bench) error {
-	if _, err := b.largeRepository(ctx, memoryPack); err != nil { // before anything is watched
+	if _, err := b.largeRepository(ctx, b.sizes.memoryPack); err != nil { // before anything is watched
 		return err
 	}
 	fmt.Printf("%s\n\n", machine())
@@ -38,11 +36,14 @@ func proveMemory(ctx context.Context, b *bench) error {
 		name string
 		do   func(context.Context) error
 	}{
-		{"commit a file of 1 GiB", b.commitLarge},
+		{"commit a file of " + formatBytes(float64(b.sizes.largeFile)), b.commitLarge},
 		{"read it back", b.readLarge},
-		{"push a repository of 500 MiB", b.pushLarge},
+		{"push a repository of " + formatBytes(float64(b.sizes.memoryPack)), b.pushLarge},
 		{"clone it", b.cloneLarge},
-		{"clone it four times at once", b.cloneLargeAtOnce},
+		{fmt.Sprintf("clone it %d times at once", b.sizes.clonesAtOnce), b.cloneLargeAtOnce},
+		{"repack it", b.server.settle},
+		{"clone it", b.cloneLarge},
+		{fmt.Sprintf("clone it %d times at once", b.sizes.clonesAtOnce), b.cloneLargeAtOnce},
 	} {
 		use, err := b.server.watch(func() error { return step.do(ctx) })
 		if err != nil {
@@ -58,13 +59,13 @@ func proveMemory(ctx context.Context, b *bench) error {
 }
 
 // largeContent is the file: the same bytes each time, which do not compress.
-func largeContent() io.Reader {
-	return io.LimitReader(rand.NewChaCha8([32]byte{1}), largeFile)
+func (b *bench) largeContent() io.Reader {
+	return io.LimitReader(rand.NewChaCha8([32]byte{1}), int64(b.sizes.largeFile))
 }
 
-func largeSum() (sum hash.Hash, err error) {
+func (b *bench) largeSum() (sum hash.Hash, err error) {
 	sum = sha256.New()
-	_, err = io.Copy(sum, largeContent())
+	_, err = io.Copy(sum, b.largeContent())
 	return sum, err
 }
 
@@ -74,7 +75,7 @@ func (b *bench) commitLarge(ctx context.Context) error {
 		return err
 	}
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(writeLargeCommit(w)) }()
+	go func() { w.CloseWithError(b.writeLargeCommit(w)) }()
 	body, err := b.server.account.Get(ctx, token, http.MethodPost, "/api/v1/repos/commit-pack", r)
 	if err != nil {
 		return err
@@ -84,15 +85,15 @@ func (b *bench) commitLarge(ctx context.Context) error {
 }
 
 // writeLargeCommit writes the body of the commit, chunk by chunk.
-func writeLargeCommit(w io.Writer) error {
+func (b *bench) writeLargeCommit(w io.Writer) error {
 	_, err := fmt.Fprintln(w, `{"metadata":{"target_branch":"main","commit_message":"Large","author":{"name":"Ada","email":"ada@example.com"},"files":[{"path":"large.bin","content_id":"1"}]}}`)
-	content := largeContent()
+	content := b.largeContent()
 	chunk := make([]byte, chunkSize)
-	for done := 0; done < largeFile && err == nil; done += chunkSize {
+	for done := 0; done < b.sizes.largeFile && err == nil; done += chunkSize {
 		if _, err := io.ReadFull(content, chunk); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(w, `{"blob_chunk":{"content_id":"1","data":"%s","eof":%t}}`+"\n", base64.StdEncoding.EncodeToString(chunk), done+chunkSize == largeFile)
+		_, err = fmt.Fprintf(w, `{"blob_chunk":{"content_id":"1","data":"%s","eof":%t}}`+"\n", base64.StdEncoding.EncodeToString(chunk), done+chunkSize >= b.sizes.largeFile)
 	}
 	return err
 }
@@ -102,7 +103,7 @@ func (b *bench) readLarge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	want, err := largeSum()
+	want, err := b.largeSum()
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (b *bench) readLarge(ctx context.Context) error {
 }
 
 func (b *bench) pushLarge(ctx context.Context) error {
-	dir, err := b.largeRepository(ctx, memoryPack)
+	dir, err := b.largeRepository(ctx, b.sizes.memoryPack)
 	if err != nil {
 		return err
 	}
@@ -139,7 +140,7 @@ func (b *bench) cloneLarge(ctx context.Context) error {
 	if _, err := demo.Git(ctx, b.scratch, "clone", "-q", "--bare", remote, dir); err != nil {
 		return err
 	}
-	source, err := b.largeRepository(ctx, memoryPack)
+	source, err := b.largeRepository(ctx, b.sizes.memoryPack)
 	if err != nil {
 		return err
 	}
@@ -155,9 +156,9 @@ func (b *bench) cloneLarge(ctx context.Context) error {
 	return os.RemoveAll(dir)
 }
 
-// cloneLargeAtOnce is four clients that throw the pack away.
+// cloneLargeAtOnce is a number of clients that throw the pack away.
 func (b *bench) cloneLargeAtOnce(ctx context.Context) error {
-	dir, err := b.largeRepository(ctx, memoryPack)
+	dir, err := b.largeRepository(ctx, b.sizes.memoryPack)
 	if err != nil {
 		return err
 	}
@@ -165,12 +166,5 @@ func (b *bench) cloneLargeAtOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	errs := make(chan error)
-	for range 4 {
-		go func() { errs <- b.fetch(ctx, fetchRequest(tip)) }()
-	}
-	for range 4 {
-		err = errors.Join(err, <-errs)
-	}
-	return err
+	return b.fetchAtOnce(ctx, b.sizes.clonesAtOnce, fetchRequest(tip))
 }

@@ -9,10 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/cgi"
-	"net/http/httptest"
 	"os"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -21,7 +18,7 @@ import (
 
 // measurePush sends the pack of a large repository, as it lies on the disk.
 func measurePush(ctx context.Context, b *bench) error {
-	dir, err := b.largeRepository(ctx, largePack)
+	dir, err := b.largeRepository(ctx, b.sizes.largePack)
 	if err != nil {
 		return err
 	}
@@ -42,7 +39,7 @@ func measurePush(ctx context.Context, b *bench) error {
 		return err
 	}
 	const name = "push a large repository, all at once"
-	b.table.add(name, took(use.wall, use.cpu, use.anon))
+	b.table.add(name, took(use.wall, use.cpu, use.anon), memoryWithin(memoryBound))
 	empty := b.path("index-pack.git")
 	if _, err := demo.Git(ctx, b.scratch, "init", "-q", "--bare", "--template=", empty); err != nil {
 		return err
@@ -55,7 +52,7 @@ func measurePush(ctx context.Context, b *bench) error {
 	cmd := demo.GitCommand(ctx, empty, "index-pack", "--strict", "--stdin")
 	cmd.Stdin = in
 	wall, cpu, err := runProcess(cmd)
-	b.table.beside("git index-pack --strict", name, took(wall, cpu, 0))
+	b.table.beside("git index-pack --strict", name, took(wall, cpu, 0), ratioAtMost(1))
 	return errors.Join(err, os.RemoveAll(empty))
 }
 
@@ -107,9 +104,6 @@ func (b *bench) sendPack(ctx context.Context, name, token, tip, pack string) err
 	return nil
 }
 
-// smallPushes is how many are measured.
-const smallPushes = 20
-
 // measureSmallPush pushes one commit after the other with stock git, as its
 // user sees it.
 func measureSmallPush(ctx context.Context, b *bench) error {
@@ -117,13 +111,11 @@ func measureSmallPush(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	work, bare := b.path("work.git"), b.path("stock/small.git")
-	for _, dir := range []string{work, bare} {
-		if err := os.CopyFS(dir, os.DirFS(source)); err != nil {
-			return err
-		}
+	work := b.path("small-work.git")
+	if err := os.CopyFS(work, os.DirFS(source)); err != nil {
+		return err
 	}
-	commits, err := chain(ctx, work, smallPushes)
+	commits, err := chain(ctx, work, b.sizes.smallPushes)
 	if err != nil {
 		return err
 	}
@@ -143,31 +135,38 @@ func measureSmallPush(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.table.add(name, took(middle(walls), use.cpu/smallPushes, use.anon))
-	stock, err := serveStock(ctx, b.path("stock"))
+	b.table.add(name, took(middle(walls), use.each(len(commits)), use.anon))
+	stock, err := startStock(ctx, b.path("stock"))
 	if err != nil {
 		return err
 	}
-	defer stock.Close()
-	if _, err := demo.Git(ctx, bare, "config", "http.receivepack", "true"); err != nil {
+	defer func() { _ = stock.stop() }()
+	if err := stock.add(ctx, source, "small.git"); err != nil {
 		return err
 	}
-	if walls, err = pushes(ctx, work, stock.URL+"/small.git", commits); err != nil {
+	stockUse, err := stock.watch(func() error {
+		walls, err = pushes(ctx, work, stock.url+"/small.git", commits)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	b.table.beside("to git http-backend", name, took(middle(walls), 0, 0))
+	b.table.beside("to git http-backend", name, took(middle(walls), stockUse.each(len(commits)), 0), ratioAtMost(0.5))
 	return nil
 }
 
-// chain makes commits of one file each on top of main, without moving it.
+// chain makes commits of one file each on top of HEAD, without moving it, and
+// returns them, the oldest first.
 func chain(ctx context.Context, dir string, count int) ([]string, error) {
-	err := fastImport(ctx, dir, func(w io.Writer) {
+	tip, err := demo.Git(ctx, dir, "rev-parse", "HEAD")
+	if err != nil {
+		return nil, err
+	}
+	err = fastImport(ctx, dir, func(w io.Writer) {
 		for i := range count {
-			fmt.Fprintf(w, "commit refs/heads/next%02d\ncommitter Carl <carl@example.com> %d +0000\ndata 4\nNext\n", i, 1_800_000_000+i)
+			fmt.Fprintf(w, "commit refs/heads/next\ncommitter Carl <carl@example.com> %d +0000\ndata 4\nNext\n", 1_800_000_000+i)
 			if i == 0 {
-				fmt.Fprint(w, "from refs/heads/main^0\n")
-			} else {
-				fmt.Fprintf(w, "from refs/heads/next%02d\n", i-1)
+				fmt.Fprintf(w, "from %s\n", tip)
 			}
 			content := fmt.Sprintf("// %d\n%s", i, filler)
 			fmt.Fprintf(w, "M 100644 inline %s\ndata %d\n%s\n", treePath(i*37), len(content), content)
@@ -176,7 +175,7 @@ func chain(ctx context.Context, dir string, count int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := demo.Git(ctx, dir, "for-each-ref", "--format=%(objectname)", "refs/heads/next*")
+	out, err := demo.Git(ctx, dir, "rev-list", "--reverse", tip+"..refs/heads/next")
 	return strings.Fields(out), err
 }
 
@@ -190,18 +189,4 @@ func pushes(ctx context.Context, dir, remote string, commits []string) ([]time.D
 		}
 	}
 	return walls, nil
-}
-
-// serveStock serves the repositories in a directory with git http-backend.
-func serveStock(ctx context.Context, root string) (*httptest.Server, error) {
-	git, err := exec.LookPath("git")
-	if err != nil {
-		return nil, err
-	}
-	return httptest.NewServer(&cgi.Handler{
-		Path: git,
-		Args: []string{"http-backend"},
-		Env: append(demo.GitCommand(ctx, root).Env,
-			"GIT_PROJECT_ROOT="+root, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=bench", "REMOTE_ADDR=127.0.0.1"),
-	}), nil
 }

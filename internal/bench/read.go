@@ -34,7 +34,7 @@ func (b *bench) uploadOnce(ctx context.Context, dir, name string) (string, error
 // uploadLarge brings the large repository, as "large", and returns where it is
 // on the disk.
 func (b *bench) uploadLarge(ctx context.Context) (string, error) {
-	dir, err := b.largeRepository(ctx, largePack)
+	dir, err := b.largeRepository(ctx, b.sizes.largePack)
 	if err != nil {
 		return "", err
 	}
@@ -59,17 +59,17 @@ func measureRead(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.table.add("read a file, 1 client", one.latency())
-	git, err := processes(ctx, 50, dir, func(int) []string { return []string{"cat-file", "blob", "main:" + treePath(rand.IntN(treeFiles))} })
+	b.table.add("read a file, 1 client", one.latency(), within(500*time.Microsecond))
+	git, err := processes(ctx, b.sizes.gitTurns, dir, func(int) []string { return []string{"cat-file", "blob", "main:" + treePath(rand.IntN(treeFiles))} })
 	if err != nil {
 		return err
 	}
 	b.table.beside("git cat-file, a process each", "read a file, 1 client", git)
-	many, err := b.load(ctx, 32, next)
+	many, err := b.load(ctx, manyClients, next)
 	if err != nil {
 		return err
 	}
-	b.table.add("read a file, 32 clients", many.rate())
+	b.table.add("read a file, 32 clients", many.rate(), ratePerSecond(10_000))
 	batch, err := b.catFileBatch(ctx, dir)
 	b.table.beside("git cat-file --batch, one process", "read a file, 32 clients", batch)
 	return err
@@ -136,28 +136,47 @@ func measureList(ctx context.Context, b *bench) error {
 		return err
 	}
 	const name = "list 2,000 files, 1 client"
-	b.table.add(name, result.latency())
-	git, err := processes(ctx, 50, dir, func(int) []string { return []string{"ls-tree", "-r", "main"} })
+	b.table.add(name, result.latency(), within(5*time.Millisecond))
+	git, err := processes(ctx, b.sizes.gitTurns, dir, func(int) []string { return []string{"ls-tree", "-r", "main"} })
 	b.table.beside("git ls-tree -r", name, git)
 	return err
 }
 
-// logPages and logPage are how much of the history measureLog reads.
-const (
-	logPages = 10
-	logPage  = 100
-)
-
-// measureLog reads 1,000 commits, page by page.
+// measureLog reads the newest commits, page by page.
 func measureLog(ctx context.Context, b *bench) error {
 	dir, err := b.uploadLarge(ctx)
 	if err != nil {
 		return err
 	}
+	result, err := b.readLogs(ctx, "large")
+	if err != nil {
+		return err
+	}
+	commits := b.sizes.logPages * b.sizes.logPage
+	name := fmt.Sprintf("log of %s commits, %d pages", thousands(int64(commits)), b.sizes.logPages)
+	b.table.add(name, result.latency(), within(5*time.Millisecond))
+	git, err := processes(ctx, b.sizes.gitTurns, dir, func(int) []string {
+		return []string{"log", fmt.Sprintf("-%d", commits), "--format=%H %P%n%an %ae %ad%n%cn %ce %cd%n%B"}
+	})
+	b.table.beside("git log", name, git)
+	return err
+}
+
+// readLogs reads the log of a repository over and over.
+func (b *bench) readLogs(ctx context.Context, repository string) (loadResult, error) {
+	token, err := b.server.account.Token(repository)
+	if err != nil {
+		return loadResult{}, err
+	}
+	c, err := dial(ctx, b.server.url)
+	if err != nil {
+		return loadResult{}, err
+	}
+	defer c.conn.Close()
 	var walls []time.Duration
 	use, err := b.server.watch(func() error {
-		for began := time.Now(); time.Since(began) < b.duration; {
-			wall, err := b.readLog(ctx)
+		for began := time.Now(); time.Since(began) < b.sizes.measurement; {
+			wall, err := b.readLog(c, token)
 			if err != nil {
 				return err
 			}
@@ -166,31 +185,25 @@ func measureLog(ctx context.Context, b *bench) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return loadResult{}, err
 	}
-	const name = "log of 1,000 commits, 10 pages"
-	b.table.add(name, took(middle(walls), use.cpu/time.Duration(len(walls)), use.anon))
-	git, err := processes(ctx, 20, dir, func(int) []string {
-		return []string{"log", "-1000", "--format=%H %P%n%an %ae %ad%n%cn %ce %cd%n%B"}
-	})
-	b.table.beside("git log -1000", name, git)
-	return err
+	return loadResult{len(walls), middle(walls), use}, nil
 }
 
-func (b *bench) readLog(ctx context.Context) (time.Duration, error) {
+func (b *bench) readLog(c *connection, token string) (time.Duration, error) {
 	began := time.Now()
 	cursor := ""
-	for range logPages {
+	for range b.sizes.logPages {
 		var page struct {
 			Commits []json.RawMessage `json:"commits"`
 			Next    string            `json:"next_cursor"`
 		}
-		path := fmt.Sprintf("/api/v1/repos/commits?limit=%d&cursor=%s", logPage, url.QueryEscape(cursor))
-		if err := b.server.account.Call(ctx, "large", http.MethodGet, path, nil, &page); err != nil {
+		path := fmt.Sprintf("/api/v1/repos/commits?limit=%d&cursor=%s", b.sizes.logPage, url.QueryEscape(cursor))
+		if err := c.decode(call{token, http.MethodGet, path, nil}, &page); err != nil {
 			return 0, err
 		}
-		if len(page.Commits) != logPage {
-			return 0, fmt.Errorf("a page of %d commits, not of %d", len(page.Commits), logPage)
+		if len(page.Commits) != b.sizes.logPage {
+			return 0, fmt.Errorf("a page of %d commits, not of %d", len(page.Commits), b.sizes.logPage)
 		}
 		cursor = page.Next
 	}
@@ -220,7 +233,7 @@ func measureDiff(ctx context.Context, b *bench) error {
 	}
 	const name = "diff of a commit, 1 client"
 	b.table.add(name, result.latency())
-	git, err := processes(ctx, 50, dir, func(turn int) []string { return []string{"diff-tree", "-p", "-M", commits[turn%len(commits)]} })
-	b.table.beside("git diff-tree -p -M", name, git)
+	git, err := processes(ctx, b.sizes.gitTurns, dir, func(turn int) []string { return []string{"diff-tree", "-p", "-M", commits[turn%len(commits)]} })
+	b.table.beside("git diff-tree -p -M", name, git, ratioAtMost(0.2))
 	return err
 }

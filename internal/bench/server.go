@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,61 +15,87 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 
+	"github.com/cairn-storage/cairn/client"
+	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/demo"
+	"github.com/cairn-storage/cairn/internal/storage/sqlite"
 )
+
+// organization is the tenant of everything that is measured.
+const organization = "bench"
 
 // server is the cairn under measurement, a process of its own.
 type server struct {
-	url     string
-	account *demo.Account
-
-	cmd     *exec.Cmd
-	exited  chan error
-	log     *os.File
-	peak    atomic.Int64 // RssAnon in bytes since the last reset
-	sampler sync.WaitGroup
-	done    chan struct{}
+	*process
+	url        string
+	ops        string // where its metrics are
+	account    *demo.Account
+	adminToken string
+	operator   *client.Client
+	binary     string
+	data       string
+	settings   []string
+	quiet      time.Duration // without work, after which it is taken to have none
 }
 
-// startServer starts the command on a directory and makes an organization.
-func startServer(ctx context.Context, binary, data string) (*server, error) {
-	log, err := os.Create(data + ".log")
-	if err != nil {
+// startServer starts the command on an empty directory and makes an
+// organization.
+func startServer(ctx context.Context, binary, data string, quiet time.Duration, settings ...string) (*server, error) {
+	s := &server{binary: binary, data: data, quiet: quiet, settings: settings}
+	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
-	s := &server{log: log, exited: make(chan error, 1), done: make(chan struct{})}
-	s.cmd = exec.Command(binary, "serve", "--data", data, "--listen", "127.0.0.1:0", "--ops-listen", os.Getenv("BENCH_OPS_LISTEN"), "--log-format", "json")
-	s.cmd.Stderr = log
-	if err := s.cmd.Start(); err != nil {
-		return nil, errors.Join(err, log.Close())
-	}
-	go func() { s.exited <- s.cmd.Wait() }()
-	s.sampler.Go(s.sample)
-	err = s.awaitReady(ctx, filepath.Join(data, "address"))
-	if err == nil {
-		var token []byte
-		if token, err = os.ReadFile(filepath.Join(data, "admin-token")); err == nil {
-			s.account, err = demo.Register(ctx, s.url, strings.TrimSpace(string(token)), "bench")
-		}
-	}
+	err := s.register(ctx)
 	if err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
 	return s, nil
 }
 
-// awaitReady waits until the server tells its address and answers there.
-func (s *server) awaitReady(ctx context.Context, addressFile string) error {
+// start starts the process on the directory, whatever is in it.
+func (s *server) start(ctx context.Context) error {
+	ops := os.Getenv("BENCH_OPS_LISTEN")
+	if ops == "" {
+		ops = "127.0.0.1:0"
+	}
+	arguments := append([]string{"serve", "--data", s.data, "--listen", "127.0.0.1:0", "--ops-listen", ops, "--log-format", "json"}, s.settings...)
+	log := s.data + ".log"
+	if err := os.Remove(log); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var err error
+	if s.process, err = startProcess(exec.Command(s.binary, arguments...), log); err != nil {
+		return err
+	}
+	if err := s.awaitReady(ctx); err != nil {
+		return errors.Join(err, s.stop())
+	}
+	return nil
+}
+
+// restart stops the server and starts another on its data: one that has
+// nothing in its caches.
+func (s *server) restart(ctx context.Context) error {
+	if err := s.stop(); err != nil {
+		return err
+	}
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	s.account.Server = s.url
+	var err error
+	s.operator, err = client.New(s.url, s.adminToken, nil)
+	return err
+}
+
+// awaitReady waits until the server's log tells its addresses, and it answers.
+func (s *server) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		if address, err := os.ReadFile(addressFile); err == nil {
-			s.url = strings.TrimSpace(string(address))
+		if s.findAddresses() {
 			if resp, err := http.Get(s.url + "/readyz"); err == nil {
 				resp.Body.Close()
 				if resp.StatusCode == http.StatusOK {
@@ -75,113 +103,132 @@ func (s *server) awaitReady(ctx context.Context, addressFile string) error {
 				}
 			}
 		}
+		if err := s.ended(); err != nil {
+			return err
+		}
 		select {
-		case err := <-s.exited:
-			s.exited <- err
-			return fmt.Errorf("the server ended: %w\n%s", err, s.lastLog())
 		case <-ctx.Done():
-			return fmt.Errorf("the server is not ready: %w", ctx.Err())
+			return fmt.Errorf("the server is not ready: %w\n%s", ctx.Err(), s.lastLog())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }
 
-func (s *server) lastLog() string {
-	text, err := os.ReadFile(s.log.Name())
+func (s *server) findAddresses() bool {
+	log, err := os.Open(s.log.Name())
 	if err != nil {
-		return err.Error()
+		return false
 	}
-	return string(text[max(0, len(text)-2000):])
+	defer log.Close()
+	for lines := bufio.NewScanner(log); lines.Scan(); {
+		var line struct {
+			Message string `json:"msg"`
+			Address string `json:"address"`
+			Ops     string `json:"ops_address"`
+		}
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Message == "serving" {
+			s.url, s.ops = line.Address, line.Ops
+			return true
+		}
+	}
+	return false
 }
 
-// stop ends the server and what watches it.
-func (s *server) stop() error {
-	signaled := s.cmd.Process.Signal(syscall.SIGTERM)
-	if errors.Is(signaled, os.ErrProcessDone) {
-		signaled = nil
+// register makes the organization.
+func (s *server) register(ctx context.Context) error {
+	token, err := os.ReadFile(filepath.Join(s.data, "admin-token"))
+	if err != nil {
+		return err
 	}
-	err := <-s.exited
-	close(s.done)
-	s.sampler.Wait()
-	return errors.Join(signaled, err, s.log.Close())
+	s.adminToken = strings.TrimSpace(string(token))
+	if s.operator, err = client.New(s.url, s.adminToken, nil); err != nil {
+		return err
+	}
+	s.account, err = demo.Register(ctx, s.url, s.adminToken, organization)
+	return err
 }
 
-// sample keeps the peak of the server's own memory up to date.
-func (s *server) sample() {
+// metrics returns the figures that the server publishes, by name with labels.
+func (s *server) metrics(ctx context.Context) (map[string]float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.ops+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	found := map[string]float64{}
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		space := strings.LastIndexByte(lines.Text(), ' ')
+		if space < 0 || lines.Text()[0] == '#' {
+			continue
+		}
+		if value, err := strconv.ParseFloat(lines.Text()[space+1:], 64); err == nil {
+			found[lines.Text()[:space]] = value
+		}
+	}
+	return found, lines.Err()
+}
+
+// How a server is known to have nothing to do in the background.
+const (
+	quietShare  = 0.03 // of a CPU, for a time of quiet
+	settleLimit = 10 * time.Minute
+)
+
+// settle waits until the background work that earlier writes caused is done:
+// nothing is queued, no git of the server's runs, and it has not computed for
+// a while.
+func (s *server) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
 	for {
-		if now, err := s.anon(); err == nil && now > s.peak.Load() {
-			s.peak.Store(now)
+		before, err := s.cpu()
+		if err != nil {
+			return err
 		}
 		select {
-		case <-s.done:
-			return
-		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("the server's background work does not end: %w", ctx.Err())
+		case <-time.After(s.quiet):
 		}
-	}
-}
-
-// anon is the memory that belongs to the server alone, in bytes: its heap and
-// stacks, not the packs that it maps.
-func (s *server) anon() (int64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, found := strings.Cut(string(status), "RssAnon:")
-	if !found {
-		return 0, errors.New("no RssAnon in /proc: this system does not tell")
-	}
-	kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-	return kib << 10, err
-}
-
-// ticksPerSecond is the unit of CPU times in /proc, on every Linux there is.
-const ticksPerSecond = 100
-
-// cpu is the time that the server has computed, user and system.
-func (s *server) cpu() (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	// The fields after the command's name, which may hold anything but ")".
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	var ticks int64
-	for _, field := range fields[11:13] {
-		n, err := strconv.ParseInt(field, 10, 64)
+		after, err := s.cpu()
 		if err != nil {
-			return 0, err
+			return err
 		}
-		ticks += n
+		figures, err := s.metrics(ctx)
+		if err != nil {
+			return err
+		}
+		if (after-before).Seconds() < quietShare*s.quiet.Seconds() && figures["cairn_compaction_queue"] == 0 && anonOfChildren(s.cmd.Process.Pid) == 0 {
+			return nil
+		}
 	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
 
-// usage is what something took of the server.
-type usage struct {
-	wall time.Duration
-	cpu  time.Duration
-	anon int64 // the peak, in bytes
-}
-
-// watch runs f and tells what it took.
-func (s *server) watch(f func() error) (usage, error) {
-	before, err := s.cpu()
+// packs returns what a repository consists of, as the metadata has it.
+func (s *server) packs(ctx context.Context, name string) (packs []cairn.Pack, err error) {
+	m, err := sqlite.Open(ctx, filepath.Join(s.data, "cairn.db"))
 	if err != nil {
-		return usage{}, err
+		return nil, err
 	}
-	s.peak.Store(0)
-	began := time.Now()
-	if err := f(); err != nil {
-		return usage{}, fmt.Errorf("%w\n%s", err, s.lastLog())
-	}
-	wall := time.Since(began)
-	after, err := s.cpu()
-	if err != nil {
-		return usage{}, err
-	}
-	now, err := s.anon()
-	return usage{wall, after - before, max(now, s.peak.Load())}, err
+	defer func() { err = errors.Join(err, m.Close()) }()
+	err = m.View(ctx, func(tx cairn.Tx) error {
+		org, err := tx.Organizations().Find(organization)
+		if err != nil {
+			return err
+		}
+		found, err := tx.Repositories().Find(org.ID, cairn.RepositoryName(name))
+		if err != nil {
+			return err
+		}
+		packs, err = tx.Packs().Manifest(found.RepositoryKey)
+		return err
+	})
+	return packs, err
 }
 
 // create makes an empty repository and returns its token.
@@ -208,7 +255,7 @@ func (s *server) forkOf(ctx context.Context, source, name string) (string, error
 // forkBody is the request for a fork.
 func (s *server) forkBody(source string) ([]byte, error) {
 	token, err := s.account.Token(source)
-	return fmt.Appendf(nil, `{"base_repo":{"provider":"code","operation":"fork","owner":"bench","name":%q,"auth":{"token":%q}}}`, source, token), err
+	return fmt.Appendf(nil, `{"base_repo":{"provider":"code","operation":"fork","owner":%q,"name":%q,"auth":{"token":%q}}}`, organization, source, token), err
 }
 
 // upload makes a repository with the refs of a bare one on the disk.
@@ -217,12 +264,17 @@ func (s *server) upload(ctx context.Context, dir, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return token, s.push(ctx, dir, name, "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*")
+}
+
+// push pushes refs of a repository on the disk with stock git.
+func (s *server) push(ctx context.Context, dir, name string, refs ...string) error {
 	remote, err := s.account.Remote(name)
 	if err != nil {
-		return "", err
+		return err
 	}
-	_, err = demo.Git(ctx, dir, "push", "-q", remote, "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*")
-	return token, err
+	_, err = demo.Git(ctx, dir, append([]string{"push", "-q", remote}, refs...)...)
+	return err
 }
 
 // machine says on what the figures came to be.

@@ -19,6 +19,7 @@ const (
 	perSecond unit = iota // operations per second
 	duration              // seconds
 	bytesUnit             // bytes
+	number                // of things
 )
 
 // figure is the result of one measurement.
@@ -37,6 +38,9 @@ func took(d, cpu time.Duration, anon int64) figure {
 	return figure{d.Seconds(), duration, cpu, anon}
 }
 
+func size(bytes int64) figure   { return figure{float64(bytes), bytesUnit, 0, 0} }
+func count(things int64) figure { return figure{float64(things), number, 0, 0} }
+
 // table gathers the figures of all runs.
 type table struct {
 	lines []*line
@@ -45,49 +49,109 @@ type table struct {
 // line is one subject's figures, or those of what stands beside it.
 type line struct {
 	name    string
-	beside  bool
+	subject *line // that this one stands beside; nil: it is one itself
 	figures []figure
+	goals   []goal
 }
 
 // add takes the figure of a subject.
-func (t *table) add(name string, f figure) { t.put(name, false, f) }
+func (t *table) add(name string, f figure, goals ...goal) { t.put(name, nil, f, goals) }
 
-// beside takes a figure of what is compared with a subject that was added.
-func (t *table) beside(name, subject string, f figure) { t.put(subject+": "+name, true, f) }
-
-func (t *table) put(name string, beside bool, f figure) {
+// beside takes a figure of what is compared with a subject that was added in
+// the same run. Goals that compare do so with it.
+func (t *table) beside(name, subject string, f figure, goals ...goal) {
 	for _, l := range t.lines {
-		if l.name == name {
+		if l.name == subject && l.subject == nil {
+			t.put(name, l, f, goals)
+			return
+		}
+	}
+	panic("bench: no subject " + subject)
+}
+
+func (t *table) put(name string, subject *line, f figure, goals []goal) {
+	for _, l := range t.lines {
+		if l.name == name && l.subject == subject {
 			l.figures = append(l.figures, f)
 			return
 		}
 	}
-	t.lines = append(t.lines, &line{name, beside, []figure{f}})
+	t.lines = append(t.lines, &line{name, subject, []figure{f}, goals})
 }
 
-// print writes the table in Markdown: the median over the runs, and their
-// range where there are several.
+// print writes the table in Markdown: the median over the runs, their range
+// where there are several, and what has a goal beside it.
 func (t *table) print(w io.Writer) error {
-	rows := [][]string{{"", "median", "range", "CPU each", "peak RssAnon"}}
+	rows := [][]string{{"", "median", "range", "CPU each", "peak RssAnon", "goal", "reached"}}
 	for _, l := range t.lines {
-		name := l.name
-		if l.beside {
-			_, name, _ = strings.Cut(name, ": ")
-			name = "· " + name
-		}
-		values := l.column(func(f figure) float64 { return f.value })
-		spread := ""
-		if len(values) > 1 {
-			spread = format(values[0], l.figures[0].unit) + " – " + format(values[len(values)-1], l.figures[0].unit)
-		}
-		rows = append(rows, []string{
-			name,
-			format(median(values), l.figures[0].unit),
-			spread,
-			orNothing(median(l.column(func(f figure) float64 { return f.cpu.Seconds() })), duration),
-			orNothing(slices.Max(l.column(func(f figure) float64 { return float64(f.anon) })), bytesUnit),
-		})
+		rows = append(rows, l.row())
 	}
+	return writeRows(w, rows)
+}
+
+// row is the line as the table shows it.
+func (l *line) row() []string {
+	name := l.name
+	if l.subject != nil {
+		name = "· " + name
+	}
+	unit := l.figures[0].unit
+	values := l.column(func(f figure) float64 { return f.value })
+	spread := ""
+	if len(values) > 1 {
+		spread = format(values[0], unit) + " – " + format(values[len(values)-1], unit)
+	}
+	var goals, results []string
+	for _, g := range l.goals {
+		goals = append(goals, g.text(unit))
+		results = append(results, g.result(l.reached(g), unit))
+	}
+	return []string{
+		name,
+		format(median(values), unit),
+		spread,
+		orNothing(median(l.column(func(f figure) float64 { return f.cpu.Seconds() })), duration),
+		orNothing(slices.Max(l.column(func(f figure) float64 { return float64(f.anon) })), bytesUnit),
+		strings.Join(goals, "; "),
+		strings.Join(results, "; "),
+	}
+}
+
+// reached is what the line reached of a goal, a value for every run, sorted.
+func (l *line) reached(g goal) []float64 {
+	if l.subject == nil {
+		return g.judge(l.figures, nil)
+	}
+	return g.judge(l.figures, l.subject.figures)
+}
+
+// verdict says how many goals are met, and names the others.
+func (t *table) verdict() string {
+	all := 0
+	var missed []string
+	for _, l := range t.lines {
+		for _, g := range l.goals {
+			all++
+			reached := l.reached(g)
+			if g.met(reached) {
+				continue
+			}
+			name, unit := l.name, l.figures[0].unit
+			if l.subject != nil {
+				name = l.subject.name + ", beside " + name
+			}
+			missed = append(missed, fmt.Sprintf("- %s: %s, goal %s", name, g.format(median(reached), unit), g.text(unit)))
+		}
+	}
+	text := fmt.Sprintf("%d of %d goals reached.", all-len(missed), all)
+	if len(missed) > 0 {
+		text += " Missed:\n\n" + strings.Join(missed, "\n")
+	}
+	return text
+}
+
+// writeRows writes a table in Markdown whose first row is the head.
+func writeRows(w io.Writer, rows [][]string) error {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
@@ -151,17 +215,34 @@ func orNothing(value float64, u unit) string {
 
 // format writes a value with three digits or so.
 func format(value float64, u unit) string {
-	switch {
-	case u == perSecond:
+	if value < 0 {
+		return "-" + format(-value, u)
+	}
+	switch u {
+	case perSecond:
 		return digits(value) + " /s"
-	case u == bytesUnit:
-		return digits(value/(1<<20)) + " MiB"
+	case number:
+		return thousands(int64(value + 0.5))
+	case bytesUnit:
+		return formatBytes(value)
+	}
+	switch {
 	case value < 1e-3:
 		return digits(value*1e6) + " µs"
 	case value < 1:
 		return digits(value*1e3) + " ms"
 	}
 	return digits(value) + " s"
+}
+
+func formatBytes(value float64) string {
+	switch {
+	case value < 1<<10:
+		return fmt.Sprintf("%.0f B", value)
+	case value < 1<<20:
+		return digits(value/(1<<10)) + " KiB"
+	}
+	return digits(value/(1<<20)) + " MiB"
 }
 
 func digits(value float64) string {
