@@ -25,6 +25,7 @@ type PackPlan struct {
 	sn       *Snapshot
 	objects  *objectSet
 	has      *objectSet // what deltas may be made of; only if the client takes thin packs
+	shared   *sharedSet // objects, if others share the plan
 	ofsDelta bool
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cairn-storage/cairn/internal/git"
 )
@@ -24,13 +25,21 @@ const maxPlans = 16
 // cachedPlan is a plan that is being made or was made.
 type cachedPlan struct {
 	ready   chan struct{} // closed when the rest is set
-	objects *objectSet    // nil if it could not be made
+	objects *sharedSet    // nil if it could not be made
+}
+
+// sharedSet is the objects that identical clones get, and the checksum of the
+// pack that they make, once one was sent to its end: the bytes are the same
+// each time, so that nobody needs to hash them again.
+type sharedSet struct {
+	*objectSet
+	checksum atomic.Pointer[[]byte] // of the pack with deltas by offset
 }
 
 // get returns the plan of that key. The first who asks makes it while the
 // others wait; if that fails, perhaps because its client left, the next one
 // does.
-func (c *planCache) get(ctx context.Context, key string, plan func() (*objectSet, error)) (*objectSet, error) {
+func (c *planCache) get(ctx context.Context, key string, plan func() (*sharedSet, error)) (*sharedSet, error) {
 	for {
 		p, mine := c.enter(key)
 		if mine {
@@ -63,7 +72,7 @@ func (c *planCache) enter(key string) (p *cachedPlan, mine bool) {
 	return p, true
 }
 
-func (c *planCache) leave(key string, p *cachedPlan, objects *objectSet) {
+func (c *planCache) leave(key string, p *cachedPlan, objects *sharedSet) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p.objects = objects; objects == nil && c.plans[key] == p {
@@ -91,15 +100,15 @@ func (sn *Snapshot) planned(ctx context.Context, s selection, progress func(stri
 	if len(s.haves) > 0 {
 		return sn.plan(ctx, s, progress)
 	}
-	objects, err := sn.plans.get(ctx, s.key(), func() (*objectSet, error) {
+	objects, err := sn.plans.get(ctx, s.key(), func() (*sharedSet, error) {
 		p, err := sn.plan(ctx, s, progress)
 		if err != nil {
 			return nil, err
 		}
-		return p.objects, nil
+		return &sharedSet{objectSet: p.objects}, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &PackPlan{sn: sn, objects: objects}, nil
+	return &PackPlan{sn: sn, objects: objects.objectSet, shared: objects}, nil
 }

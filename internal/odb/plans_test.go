@@ -15,9 +15,9 @@ func TestPlanIsMadeOnceForAll(t *testing.T) {
 	t.Parallel()
 	var c planCache
 	var made atomic.Int32
-	plan := func() (*objectSet, error) {
+	plan := func() (*sharedSet, error) {
 		made.Add(1)
-		return &objectSet{}, nil
+		return &sharedSet{}, nil
 	}
 	var wg sync.WaitGroup
 	for range 16 {
@@ -39,7 +39,7 @@ func TestPlanThatFailsIsMadeByTheNext(t *testing.T) {
 	inside, goOn := make(chan struct{}), make(chan struct{})
 	first := make(chan error, 1)
 	go func() {
-		_, err := c.get(t.Context(), "key", func() (*objectSet, error) {
+		_, err := c.get(t.Context(), "key", func() (*sharedSet, error) {
 			close(inside)
 			<-goOn
 			return nil, context.Canceled
@@ -49,7 +49,7 @@ func TestPlanThatFailsIsMadeByTheNext(t *testing.T) {
 	<-inside
 	second := make(chan error, 1)
 	go func() {
-		_, err := c.get(t.Context(), "key", func() (*objectSet, error) { return &objectSet{}, nil })
+		_, err := c.get(t.Context(), "key", func() (*sharedSet, error) { return &sharedSet{}, nil })
 		second <- err
 	}()
 	impatient, cancel := context.WithCancel(t.Context())

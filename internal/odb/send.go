@@ -33,13 +33,23 @@ func (p *PackPlan) Write(ctx context.Context, w io.Writer, progress func(string)
 		starts: make([]int64, len(p.sn.packs)),
 		sent:   make([]sentEntries, len(p.sn.packs)),
 	}
+	remember := p.shared != nil && p.ofsDelta
+	if remember {
+		if known := p.shared.checksum.Load(); known != nil {
+			s.out.Checksum(*known)
+		}
+	}
 	for i := range p.sn.packs {
 		if err := s.pack(ctx, i); err != nil {
 			return err
 		}
 	}
-	if _, err := s.out.Close(); err != nil {
+	checksum, err := s.out.Close()
+	if err != nil {
 		return err
+	}
+	if remember {
+		p.shared.checksum.Store(&checksum)
 	}
 	progress(fmt.Sprintf("Total %d (delta %d), reused %d (delta %d), pack-reused %d\n", count, s.deltas, s.reused, s.deltas, s.copied))
 	return nil

@@ -83,6 +83,10 @@ func sent(t *testing.T, sn *odb.Snapshot, q *protocol.FetchRequest, base *gittes
 	if err := plan.Write(t.Context(), &data, quiet); err != nil {
 		t.Fatal(err)
 	}
+	var again bytes.Buffer // with the checksum of the first time
+	if err := plan.Write(t.Context(), &again, quiet); err != nil || !bytes.Equal(again.Bytes(), data.Bytes()) {
+		t.Errorf("the second pack of a plan differs: %v", err)
+	}
 	received, err := pack.Receive(t.Context(), &data, pack.ReceiveOptions{Format: git.SHA1})
 	if err != nil {
 		t.Fatal(err)

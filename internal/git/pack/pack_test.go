@@ -2,6 +2,7 @@ package pack
 
 import (
 	"bytes"
+	"crypto/sha1"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -144,6 +145,37 @@ func TestStreamWriter(t *testing.T) {
 	}
 	if !bytes.Equal(out.Bytes(), data) {
 		t.Error("the body of a whole pack is not copied as it is")
+	}
+}
+
+// TestStreamWriterKnowsChecksums copies whole packs where their own checksum is
+// that of the stream, and where it is not.
+func TestStreamWriterKnowsChecksums(t *testing.T) {
+	t.Parallel()
+	data := packObjects(t, history(t, 5, 1), "--delta-base-offset")
+	old := bytes.Clone(data) // the same pack, written as version 3
+	old[7] = 3
+	sum := sha1.Sum(old[:len(old)-sha1.Size])
+	copy(old[len(old)-sha1.Size:], sum[:])
+	for name, stored := range map[string][]byte{"version 2": data, "version 3": old} {
+		p := openPack(t, stored, indexPack(t, stored))
+		var out bytes.Buffer
+		for _, known := range [][]byte{nil, data[len(data)-sha1.Size:]} {
+			out.Reset()
+			s := NewStreamWriter(git.SHA1, &out, uint32(p.Index().Len()), 1)
+			if known != nil {
+				s.Checksum(known)
+			}
+			if err := s.WriteBody(p); err != nil {
+				t.Fatal(err)
+			}
+			if checksum, err := s.Close(); err != nil || !bytes.HasSuffix(data, checksum) {
+				t.Errorf("%s: checksum %x, %v", name, checksum, err)
+			}
+			if !bytes.Equal(out.Bytes(), data) {
+				t.Errorf("%s: not the same pack", name)
+			}
+		}
 	}
 }
 

@@ -161,11 +161,11 @@ func demultiplex(t testing.TB, r *protocol.Reader, most int) (bands [4]string) {
 func TestSidebandSplitsAtTheMaximum(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{protocol.Sideband64k, protocol.SidebandShort} {
-		data := strings.Repeat("0123456789", 20_000)
+		data := strings.Repeat("0123456789", 100_000)
 		progress := strings.Repeat("working\r", 500)
 		var out bytes.Buffer
 		band := protocol.NewSideband(protocol.NewWriter(&out), size)
-		for _, part := range []string{data[:1], data[1:1000], data[1000:130_000], data[130_000:]} {
+		for _, part := range []string{data[:1], data[1:1000], data[1000:130_000], data[130_000:500_000], data[500_000:]} {
 			if _, err := io.WriteString(band.DataWriter(), part); err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +179,7 @@ func TestSidebandSplitsAtTheMaximum(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := demultiplex(t, protocol.NewReader(&out), size)
-		if got[1] != data || got[2] != strings.Repeat(progress, 4) || got[3] != "sorry\n" {
+		if got[1] != data || got[2] != strings.Repeat(progress, 5) || got[3] != "sorry\n" {
 			t.Errorf("size %d: got %d bytes of data, %d of progress, error %q", size, len(got[1]), len(got[2]), got[3])
 		}
 	}

@@ -19,41 +19,67 @@ const (
 	fatalBand    = 3
 )
 
+// gathered is how many bytes of packets go out with one Write: few calls for
+// much data, and still little memory for each of many slow clients.
+const gathered = 256 << 10
+
 // Sideband multiplexes data with progress text and a final error in packets
-// of a Writer, each as long as the size allows. Data is gathered until a packet is full, so
-// Close (or Send) must follow the last of it. It is safe for concurrent use:
-// progress may come from another goroutine than data. Nothing else may use
-// the Writer until Close returns.
+// of a Writer, each as long as the size allows. Data is gathered until several
+// packets are full, so Close (or Send) must follow the last of it. It is safe
+// for concurrent use: progress may come from another goroutine than data.
+// Nothing else may use the Writer until Close returns.
 type Sideband struct {
-	mu     sync.Mutex
-	w      *Writer
-	packet []byte // the packet being filled: length, band, data
-	text   []byte // scratch for the other bands
-	size   int
+	mu      sync.Mutex
+	w       *Writer
+	packets []byte // full packets, then the one being filled: length, band, data
+	last    int    // where that one starts
+	text    []byte // scratch for the other bands
+	size    int    // of a full packet
+	most    int    // bytes of packets, a multiple of size
 }
 
 // NewSideband returns a Sideband of packets no longer than size, which is
 // Sideband64k or SidebandShort.
 func NewSideband(w *Writer, size int) *Sideband {
 	size = min(max(size, SidebandShort), MaxPacket)
-	return &Sideband{w: w, size: size, packet: append(make([]byte, 0, size), "0000\x01"...)}
+	return &Sideband{w: w, size: size, most: gathered / size * size}
 }
 
 // Data adds to the primary data.
 func (s *Sideband) Data(p []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(p) > 0 {
-		n := copy(s.packet[len(s.packet):s.size], p)
-		s.packet = s.packet[:len(s.packet)+n]
+	for len(p) > 0 && s.w.err == nil {
+		if len(s.packets)-s.last == s.size {
+			s.finish()
+		}
+		if len(s.packets) == s.last {
+			s.begin()
+		}
+		room := s.last + s.size - len(s.packets)
+		n := min(len(p), room)
+		s.packets = append(s.packets, p[:n]...)
 		p = p[n:]
-		if len(s.packet) == s.size {
-			if err := s.send(); err != nil {
-				return err
-			}
+		if len(s.packets) == s.most {
+			_ = s.send() // s.w keeps the error
 		}
 	}
 	return s.w.err
+}
+
+// begin starts a packet. The first one gets little memory, as most answers are
+// small; an answer that goes on gets all.
+func (s *Sideband) begin() {
+	if s.last > 0 && cap(s.packets) < s.most {
+		s.packets = append(make([]byte, 0, s.most), s.packets...)
+	}
+	s.packets = append(s.packets, "0000\x01"...)
+}
+
+// finish ends the packet being filled.
+func (s *Sideband) finish() {
+	putLength(s.packets[s.last:], len(s.packets)-s.last)
+	s.last = len(s.packets)
 }
 
 // DataWriter returns a writer of the primary data.
@@ -106,14 +132,15 @@ func (s *Sideband) Close() error {
 	return s.w.Flush()
 }
 
+// send writes what is gathered.
 func (s *Sideband) send() error {
-	if len(s.packet) > 5 {
-		putLength(s.packet, len(s.packet))
-		if s.w.err == nil {
-			_, s.w.err = s.w.w.Write(s.packet)
-		}
-		s.packet = s.packet[:5]
+	if len(s.packets) > s.last {
+		s.finish()
 	}
+	if len(s.packets) > 0 && s.w.err == nil {
+		_, s.w.err = s.w.w.Write(s.packets)
+	}
+	s.packets, s.last = s.packets[:0], 0
 	return s.w.err
 }
 
