@@ -100,6 +100,9 @@ type Repositories interface {
 	// SetDefaultBranch names another branch, in a transaction that called
 	// Advance.
 	SetDefaultBranch(RepositoryKey, git.RefName) error
+	// SetFence makes the present version the repository's Fence, in a
+	// transaction that called Advance, and returns it.
+	SetFence(RepositoryKey) (int64, error)
 	// Delete marks a living repository as deleted and frees its name; its
 	// refs and manifest stay until Purge. NotFound if it does not live.
 	Delete(key RepositoryKey, at time.Time) error
@@ -130,8 +133,8 @@ type Refs interface {
 type Packs interface {
 	// Add puts packs into a repository's manifest, in a transaction that
 	// called Advance. A pack that the organization has already under the same
-	// id is shared: the stored one is kept and its Key may differ from the
-	// given one. A pack that is in the manifest already stays as it is.
+	// id is shared: the stored one is kept, and its Key, Role and Sidecars may
+	// differ from the given ones. A pack that is in the manifest already stays as it is.
 	Add(key RepositoryKey, packs ...Pack) error
 	// Manifest returns a repository's packs without Data and Index, newest
 	// first: by the version at which each came into the manifest, then by
@@ -177,6 +180,10 @@ type Events interface {
 	// List returns up to limit events after the given version and ordinal,
 	// oldest first.
 	List(key RepositoryKey, version int64, ordinal, limit int) ([]Event, error)
+	// Targets returns, each once and in no order, the objects that refs named
+	// before or after the events at or after the time, or of a later version
+	// than the given one.
+	Targets(key RepositoryKey, since time.Time, version int64) ([]git.ObjectID, error)
 }
 
 // RefConflict says where a ref is that an update expected elsewhere.

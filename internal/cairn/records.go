@@ -40,6 +40,10 @@ type Repository struct {
 	// Version grows by one with every write to the repository. Two reads of
 	// the same version see the same refs and the same manifest.
 	Version int64
+	// Fence is the oldest version whose snapshots a write may have been
+	// checked against; zero if any may. A write that was checked against an
+	// older one could rely on objects that have been dropped since.
+	Fence int64
 }
 
 // Ref is a name and the object that it names.
@@ -63,15 +67,29 @@ type RefUpdate struct {
 // hexadecimal text.
 type PackID string
 
+// PackRole says what a pack holds.
+type PackRole uint8
+
+// The roles of packs. The numbers are stored.
+const (
+	MixedPack   PackRole = 0 // anything: what was pushed, committed or merged
+	HistoryPack PackRole = 1 // commits, trees and tags, of a full repack
+	BlobPack    PackRole = 2 // blobs, of a full repack
+)
+
 // Pack is an immutable set of objects. It lies inline in its row (Data and
 // Index set) or in the Bucket (Key set), never both.
 type Pack struct {
 	ID        PackID
+	Role      PackRole
 	Objects   int64
 	Size      int64  // of the pack in bytes
 	IndexSize int64  // of its index in bytes
 	Key       string // in the Bucket, see odb/keys.go; empty for an inline pack
 	CreatedAt time.Time
+	// Sidecars tells that beside the pack in the Bucket lie what a full repack
+	// learned of the repository, see odb/keys.go.
+	Sidecars bool
 
 	Data, Index []byte // of an inline pack; left out by Packs.Manifest
 }

@@ -12,15 +12,21 @@ import (
 //
 //	packs/<organization>/<pack id>-<nonce>
 //
-// and its two items are stem + ".pack" and stem + ".idx". The nonce makes
+// and its items are stem + ".pack", stem + ".idx" and, if the pack has
+// sidecars, stem + ".closure" and stem + ".graph". The nonce makes
 // every upload a new key: a pack that dies and a new one of the same content
 // can then never meet under one key, whatever the order of their deletion and
 // creation.
 const (
-	packsPrefix = "packs/"
-	packSuffix  = ".pack"
-	indexSuffix = ".idx"
+	packsPrefix   = "packs/"
+	packSuffix    = ".pack"
+	indexSuffix   = ".idx"
+	closureSuffix = ".closure"
+	graphSuffix   = ".graph"
 )
+
+// itemSuffixes are those of all items that a pack may have.
+var itemSuffixes = []string{packSuffix, indexSuffix, closureSuffix, graphSuffix}
 
 func newPackStem(org cairn.OrganizationID, id cairn.PackID) string {
 	var nonce [6]byte
@@ -39,12 +45,11 @@ func parsePackKey(key string) (org cairn.OrganizationID, id cairn.PackID, stem s
 	if !ok {
 		return "", "", "", false
 	}
-	name, isPack := strings.CutSuffix(name, packSuffix)
-	if !isPack {
-		if name, ok = strings.CutSuffix(name, indexSuffix); !ok {
-			return "", "", "", false
+	for _, suffix := range itemSuffixes {
+		if stem, ok := strings.CutSuffix(name, suffix); ok {
+			pack, _, ok := strings.Cut(stem, "-")
+			return cairn.OrganizationID(owner), cairn.PackID(pack), packsPrefix + owner + "/" + stem, ok
 		}
 	}
-	pack, _, ok := strings.Cut(name, "-")
-	return cairn.OrganizationID(owner), cairn.PackID(pack), packsPrefix + owner + "/" + name, ok
+	return "", "", "", false
 }

@@ -30,6 +30,10 @@ type openPack struct {
 	pack   *pack.Pack // nil until loaded
 	mapped [][]byte
 	cache  packCache
+
+	closureMu   sync.Mutex // guards reading the closure
+	closureRead bool
+	closure     closure
 }
 
 // packCache shows one pack's part of the object cache.

@@ -110,9 +110,11 @@ func (s *Store) deletePack(ctx context.Context, key string) error {
 	if key == "" {
 		return nil
 	}
-	return errors.Join(
-		s.options.Bucket.Delete(ctx, key+packSuffix),
-		s.options.Bucket.Delete(ctx, key+indexSuffix))
+	var errs []error
+	for _, suffix := range itemSuffixes {
+		errs = append(errs, s.options.Bucket.Delete(ctx, key+suffix))
+	}
+	return errors.Join(errs...)
 }
 
 // inUse tells whether a snapshot of this process holds the pack. Readers on

@@ -1,6 +1,8 @@
 package sqldb
 
 import (
+	"time"
+
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
 )
@@ -34,6 +36,15 @@ func (t events) List(key cairn.RepositoryKey, version int64, ordinal, n int) (li
 				Version: r.Int(0), Ordinal: int(r.Int(1)), At: r.Moment(2), Actor: string(r.Bytes(3)), Kind: cairn.EventKind(r.Text(4)),
 				RefUpdate: cairn.RefUpdate{Name: git.RefName(r.Bytes(5)), Old: r.ObjectID(6), New: r.ObjectID(7)},
 			})
+		})
+	return list, err
+}
+
+func (t events) Targets(key cairn.RepositoryKey, since time.Time, version int64) (list []git.ObjectID, err error) {
+	const of = ` FROM events WHERE organization = $1 AND repository = $2 AND (at >= $3 OR version > $4)`
+	err = t.query(Read, `SELECT old_target`+of+` AND old_target IS NOT NULL UNION SELECT new_target`+of+` AND new_target IS NOT NULL`,
+		values(string(key.Organization), string(key.Repository), micros(since), version), func(r *Row) {
+			list = append(list, r.ObjectID(0))
 		})
 	return list, err
 }

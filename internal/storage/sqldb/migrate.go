@@ -26,12 +26,7 @@ var ErrNewerSchema = errors.New("the metadata store was written by a newer versi
 // Migrate brings the schema to the version that this program knows. It returns
 // ErrNewerSchema, and changes nothing, when the schema is newer than that.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect) error {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(d.Goose, db, dialectFS{files, d.words()},
-		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	provider, err := newProvider(db, d)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
@@ -46,6 +41,15 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect) error {
 		return fmt.Errorf("migrate schema from version %d to %d: %w", have, known, err)
 	}
 	return nil
+}
+
+func newProvider(db *sql.DB, d Dialect) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(d.Goose, db, dialectFS{files, d.words()},
+		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 }
 
 // words puts the dialect's words in the place of the ones in braces.

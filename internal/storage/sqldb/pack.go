@@ -10,6 +10,9 @@ import (
 
 type packs struct{ *Tx }
 
+// packColumns are what pack reads, of the table p.
+const packColumns = `p.id, p.objects, p.size, p.index_size, p.bucket_key, p.created_at, p.role, p.sidecars`
+
 func (t packs) Add(key cairn.RepositoryKey, added ...cairn.Pack) error {
 	version, err := t.version(key)
 	if err != nil {
@@ -36,10 +39,18 @@ func (t packs) insert(org cairn.OrganizationID, p cairn.Pack) error {
 	} else if p.Data != nil || p.Index != nil {
 		return errPackPlaces
 	}
-	_, err := t.exec(`INSERT INTO packs (organization, id, objects, size, index_size, bucket_key, created_at, index_data, data)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
-		string(org), string(p.ID), p.Objects, p.Size, p.IndexSize, p.Key, micros(p.CreatedAt), index, data)
+	_, err := t.exec(`INSERT INTO packs (organization, id, objects, size, index_size, bucket_key, created_at, role, sidecars, index_data, data)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
+		string(org), string(p.ID), p.Objects, p.Size, p.IndexSize, p.Key, micros(p.CreatedAt), int64(p.Role), number(p.Sidecars), index, data)
 	return err
+}
+
+// number is a truth as it is stored.
+func number(b bool) driver.Value {
+	if b {
+		return int64(1)
+	}
+	return int64(0)
 }
 
 // nonNil keeps an inline pack's empty bytes from becoming null.
@@ -51,7 +62,7 @@ func nonNil(b []byte) []byte {
 }
 
 func (t packs) Manifest(key cairn.RepositoryKey) (list []cairn.Pack, err error) {
-	err = t.query(Read, `SELECT p.id, p.objects, p.size, p.index_size, p.bucket_key, p.created_at
+	err = t.query(Read, `SELECT `+packColumns+`
 		FROM manifests m JOIN packs p ON p.organization = m.organization AND p.id = m.pack
 		WHERE m.organization = $1 AND m.repository = $2 ORDER BY m.added DESC, p.created_at DESC, p.id`,
 		values(string(key.Organization), string(key.Repository)), func(r *Row) { list = append(list, pack(r)) })
@@ -60,10 +71,10 @@ func (t packs) Manifest(key cairn.RepositoryKey) (list []cairn.Pack, err error) 
 
 func (t packs) Get(org cairn.OrganizationID, id cairn.PackID) (p cairn.Pack, err error) {
 	found := false
-	err = t.query(Read, `SELECT id, objects, size, index_size, bucket_key, created_at, index_data, data FROM packs
-		WHERE organization = $1 AND id = $2`, values(string(org), string(id)), func(r *Row) {
+	err = t.query(Read, `SELECT `+packColumns+`, p.index_data, p.data FROM packs p
+		WHERE p.organization = $1 AND p.id = $2`, values(string(org), string(id)), func(r *Row) {
 		p, found = pack(r), true
-		p.Index, p.Data = bytes.Clone(r.Bytes(6)), bytes.Clone(r.Bytes(7))
+		p.Index, p.Data = bytes.Clone(r.Bytes(8)), bytes.Clone(r.Bytes(9))
 	})
 	if err == nil && !found {
 		err = cairn.Errorf(cairn.NotFound, "pack %q not found", cairn.Clip(string(id)))
@@ -71,10 +82,11 @@ func (t packs) Get(org cairn.OrganizationID, id cairn.PackID) (p cairn.Pack, err
 	return p, err
 }
 
-// pack reads id, objects, size, index_size, bucket_key, created_at.
+// pack reads packColumns.
 func pack(r *Row) cairn.Pack {
 	return cairn.Pack{
 		ID: cairn.PackID(r.Text(0)), Objects: r.Int(1), Size: r.Int(2), IndexSize: r.Int(3), Key: r.Text(4), CreatedAt: r.Moment(5),
+		Role: cairn.PackRole(r.Int(6)), Sidecars: r.Int(7) != 0,
 	}
 }
 

@@ -12,12 +12,12 @@ import (
 type repositories struct{ *Tx }
 
 // repositoryColumns are what repository reads.
-const repositoryColumns = `organization, id, name, default_branch, format, created_at, deleted_at, version`
+const repositoryColumns = `organization, id, name, default_branch, format, created_at, deleted_at, version, fence`
 
 func (t repositories) Create(r cairn.Repository) error {
-	n, err := t.exec(`INSERT INTO repositories (`+repositoryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
+	n, err := t.exec(`INSERT INTO repositories (`+repositoryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
 		string(r.Organization), string(r.Repository), string(r.Name), []byte(r.DefaultBranch), int64(r.Format),
-		micros(r.CreatedAt), laterMicros(r.DeletedAt), r.Version)
+		micros(r.CreatedAt), laterMicros(r.DeletedAt), r.Version, r.Fence)
 	if err != nil {
 		return err
 	}
@@ -65,6 +65,16 @@ func (t repositories) SetDefaultBranch(key cairn.RepositoryKey, branch git.RefNa
 	_, err := t.exec(`UPDATE repositories SET default_branch = $1 WHERE organization = $2 AND id = $3`,
 		[]byte(branch), string(key.Organization), string(key.Repository))
 	return err
+}
+
+func (t repositories) SetFence(key cairn.RepositoryKey) (int64, error) {
+	version, err := t.version(key)
+	if err != nil {
+		return 0, err
+	}
+	_, err = t.exec(`UPDATE repositories SET fence = $1 WHERE organization = $2 AND id = $3`,
+		version, string(key.Organization), string(key.Repository))
+	return version, err
 }
 
 func (t repositories) List(org cairn.OrganizationID, query string, after cairn.RepositoryName, n int) ([]cairn.Repository, error) {
@@ -161,5 +171,6 @@ func repository(row *Row) cairn.Repository {
 		CreatedAt:     row.Moment(5),
 		DeletedAt:     row.Moment(6),
 		Version:       row.Int(7),
+		Fence:         row.Int(8),
 	}
 }

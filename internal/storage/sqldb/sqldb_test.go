@@ -49,6 +49,58 @@ func TestMigrateTwice(t *testing.T) {
 	}
 }
 
+// What a store held before the packs had roles is there after the migration.
+func TestMigratePacks(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "metadata.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	provider, err := newProvider(db, SQLite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`INSERT INTO repositories VALUES ('o', 'r', 'name', x'6d', 20, 1, NULL, 7)`,
+		`INSERT INTO packs VALUES ('o', 'p', 3, 4, 5, '', 6, x'01', x'02'), ('o', 'q', 3, 4, 5, 'key', 6, NULL, NULL)`,
+	} {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Migrate(ctx, db, SQLite); err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewSession(ctx, db, SQLite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	err = Run(ctx, s, Read, func(tx cairn.Tx) error {
+		r, err := tx.Repositories().Get(cairn.RepositoryKey{Organization: "o", Repository: "r"})
+		if err != nil || r.Version != 7 || r.Fence != 0 {
+			t.Errorf("got repository %+v, %v", r, err)
+		}
+		p, err := tx.Packs().Get("o", "p")
+		if err != nil || p.Role != cairn.MixedPack || p.Sidecars || string(p.Data) != "\x02" || string(p.Index) != "\x01" || p.IndexSize != 5 {
+			t.Errorf("got pack %+v, %v", p, err)
+		}
+		q, err := tx.Packs().Get("o", "q")
+		if err != nil || q.Key != "key" || q.Data != nil {
+			t.Errorf("got pack %+v, %v", q, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The store can be parted by organization: it leads every primary key.
 func TestKeysStartWithOrganization(t *testing.T) {
 	t.Parallel()
@@ -150,7 +202,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 
 // sorted are the tables from which few rows are read and then sorted, or those
 // of one time.
-var sorted = []string{"public_keys", "manifests", "garbage", "repositories"}
+var sorted = []string{"public_keys", "manifests", "garbage", "repositories", "events"}
 
 // table is the first table that a statement names.
 func table(query string) string {
@@ -214,6 +266,10 @@ func useAll(tx cairn.Tx) error {
 	try(err)
 	try(tx.Events().Append(a.RepositoryKey, []cairn.Event{{Version: 1}}))
 	_, err = tx.Events().List(a.RepositoryKey, 0, 0, 1)
+	try(err)
+	_, err = tx.Events().Targets(a.RepositoryKey, now, 0)
+	try(err)
+	_, err = tx.Repositories().SetFence(a.RepositoryKey)
 	try(err)
 	for _, r := range []cairn.Repository{a, b} {
 		try(tx.Repositories().Delete(r.RepositoryKey, now))

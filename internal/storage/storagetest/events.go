@@ -1,9 +1,12 @@
 package storagetest
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/git"
 )
 
 var eventCases = map[string]func(*testing.T, store){
@@ -39,6 +42,40 @@ var eventCases = map[string]func(*testing.T, store){
 			}
 			return nil
 		})
+	},
+	"what refs named since a time or a version": func(t *testing.T, s store) {
+		key, other := s.repository("site").RepositoryKey, s.repository("other").RepositoryKey
+		for i, at := range []int{5, 7, 6} { // clocks may go back
+			s.write(key, func(tx cairn.Tx, version int64) error {
+				return tx.Events().Append(key, []cairn.Event{
+					{Version: version, At: day(at), RefUpdate: cairn.RefUpdate{Name: "refs/heads/a", Old: id(i), New: id(i + 1)}},
+					{Version: version, Ordinal: 1, At: day(at), RefUpdate: cairn.RefUpdate{Name: "refs/heads/b", Old: id(i + 10)}},
+				})
+			})
+		}
+		s.write(other, func(tx cairn.Tx, version int64) error {
+			return tx.Events().Append(other, []cairn.Event{{Version: version, At: day(9), RefUpdate: cairn.RefUpdate{New: id(30)}}})
+		})
+		for _, c := range []struct {
+			since   int
+			version int64
+			want    []int
+		}{
+			{1, 9, []int{1, 2, 3, 10, 11, 12}}, {6, 9, []int{1, 2, 3, 11, 12}}, {7, 9, []int{1, 2, 11}}, {8, 9, nil},
+			{8, 2, []int{2, 3, 12}}, {8, 0, []int{1, 2, 3, 10, 11, 12}}, {7, 2, []int{1, 2, 3, 11, 12}},
+		} {
+			s.view(func(tx cairn.Tx) error {
+				got, err := tx.Events().Targets(key, day(c.since), c.version)
+				slices.SortFunc(got, git.ObjectID.Compare)
+				var want []git.ObjectID
+				for _, n := range c.want {
+					want = append(want, id(n))
+				}
+				slices.SortFunc(want, git.ObjectID.Compare)
+				sameList(t, fmt.Sprintf("targets since day %d or version %d", c.since, c.version), got, want)
+				return err
+			})
+		}
 	},
 	"never changed": func(t *testing.T, s store) {
 		key := s.repository("site").RepositoryKey

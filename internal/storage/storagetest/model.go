@@ -295,10 +295,12 @@ func (u *randomUpdates) key(r *rapid.T, org cairn.OrganizationID) cairn.Reposito
 
 func drawPack(r *rapid.T) cairn.Pack {
 	n := rapid.IntRange(1, 5).Draw(r, "pack")
+	p := pack(n)
 	if rapid.Bool().Draw(r, "inline") {
-		return inline(n, n*10)
+		p = inline(n, n*10)
 	}
-	return pack(n)
+	p.Role = cairn.PackRole(rapid.IntRange(0, 2).Draw(r, "role"))
+	return p
 }
 
 // now is a time that has not been before.

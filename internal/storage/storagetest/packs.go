@@ -27,6 +27,7 @@ var packCases = map[string]func(*testing.T, store){
 	"inline and in the bucket": func(t *testing.T, s store) {
 		key := s.repository("site").RepositoryKey
 		small, large, empty, outside := inline(1, 100), inline(2, 256<<10), inline(3, 0), pack(4)
+		large.Role, outside.Role, outside.Sidecars = cairn.BlobPack, cairn.HistoryPack, true
 		s.write(key, func(tx cairn.Tx, _ int64) error { return tx.Packs().Add(key, small, large, empty, outside) })
 		s.view(func(tx cairn.Tx) error {
 			for _, want := range []cairn.Pack{small, large, empty, outside} {
@@ -39,7 +40,9 @@ var packCases = map[string]func(*testing.T, store){
 				}
 				same(t, "pack", bare(got), bare(want))
 			}
-			return nil
+			got, err := tx.Packs().Manifest(key)
+			sameList(t, "manifest", got, []cairn.Pack{outside, bare(empty), bare(large), bare(small)})
+			return err
 		})
 	},
 	"absent": func(_ *testing.T, s store) {

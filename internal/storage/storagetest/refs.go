@@ -154,6 +154,7 @@ var refCases = map[string]func(*testing.T, store){
 			func(tx cairn.Tx) error { return tx.Packs().Share(other.RepositoryKey, key) },
 			func(tx cairn.Tx) error { return tx.Events().Append(key, []cairn.Event{{Version: 1}}) },
 			func(tx cairn.Tx) error { return tx.Repositories().SetDefaultBranch(key, "refs/heads/a") },
+			func(tx cairn.Tx) error { _, err := tx.Repositories().SetFence(key); return err },
 		} {
 			s.refuse(cairn.Internal, f)
 			s.refuseWrite(cairn.Internal, other.RepositoryKey, func(tx cairn.Tx, _ int64) error { return f(tx) })

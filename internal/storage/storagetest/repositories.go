@@ -10,7 +10,7 @@ import (
 var repositoryCases = map[string]func(*testing.T, store){
 	"created, found, got": func(t *testing.T, s store) {
 		want := newRepository("acme", "team/Ünïcode.naïve~1")
-		want.DefaultBranch, want.Format, want.Version = "refs/heads/\xff/odd", git.SHA256, 3
+		want.DefaultBranch, want.Format, want.Version, want.Fence = "refs/heads/\xff/odd", git.SHA256, 3, 2
 		s.update(func(tx cairn.Tx) error { return tx.Repositories().Create(want) })
 		s.view(func(tx cairn.Tx) error {
 			found, err := tx.Repositories().Find("acme", want.Name)
@@ -124,6 +124,27 @@ var repositoryCases = map[string]func(*testing.T, store){
 			want.DefaultBranch, want.Version = "refs/heads/trunk", 1
 			same(t, "repository", got, want)
 			return err
+		})
+	},
+	"a fence at the present version": func(t *testing.T, s store) {
+		r, other := s.repository("site"), s.repository("other")
+		s.write(r.RepositoryKey, func(cairn.Tx, int64) error { return nil })
+		s.write(r.RepositoryKey, func(tx cairn.Tx, version int64) error {
+			got, err := tx.Repositories().SetFence(r.RepositoryKey)
+			same(t, "fence", got, version)
+			return err
+		})
+		s.write(r.RepositoryKey, func(cairn.Tx, int64) error { return nil })
+		r.Version, r.Fence = 3, 2
+		s.view(func(tx cairn.Tx) error {
+			for _, want := range []cairn.Repository{r, other} {
+				got, err := tx.Repositories().Get(want.RepositoryKey)
+				if err != nil {
+					return err
+				}
+				same(t, "repository", got, want)
+			}
+			return nil
 		})
 	},
 	"deletion frees the name and keeps the rest": func(t *testing.T, s store) {

@@ -161,6 +161,7 @@ var transactionCases = map[string]func(*testing.T, store){
 			"create":               func(tx cairn.Tx) error { return tx.Repositories().Create(newRepository("acme", "x")) },
 			"advance":              func(tx cairn.Tx) error { _, err := tx.Repositories().Advance(key); return err },
 			"default branch":       func(tx cairn.Tx) error { return tx.Repositories().SetDefaultBranch(key, "refs/heads/x") },
+			"fence":                func(tx cairn.Tx) error { _, err := tx.Repositories().SetFence(key); return err },
 			"delete":               func(tx cairn.Tx) error { return tx.Repositories().Delete(key, day(1)) },
 			"purge":                func(tx cairn.Tx) error { return tx.Repositories().Purge(key, day(1)) },
 			"refs": func(tx cairn.Tx) error {
