@@ -67,7 +67,9 @@ func readAll(t *testing.T, data []byte) {
 			t.Errorf("%d parents", len(c.Parents))
 		}
 		_, _ = g.Links(pos)
-		_, _ = g.Generation(pos)
+		if g.Generation(pos) < 0 {
+			t.Errorf("generation %d", g.Generation(pos))
+		}
 		if f, ok := g.Filter(pos); ok {
 			f.MayContain(key)
 		}

@@ -82,10 +82,10 @@ type Commit struct {
 	CorrectedDate int64
 }
 
-// Parse checks the structure of a file, in time that does not depend on its
-// length, so that no later call can go out of bounds. It keeps data, which must
-// not change. Whether the content is true, Verify says as far as the file alone
-// can tell.
+// Parse checks the structure of a file, so that no later call can go out of
+// bounds, and that every commit has a generation number: four bytes of each
+// commit are read. It keeps data, which must not change. Whether the content is
+// true, Verify says as far as the file alone can tell.
 func Parse(f git.ObjectFormat, data []byte) (*Graph, error) {
 	size := f.Size()
 	if len(data) < headerSize+tableEntry+size || string(data[:len(magic)]) != magic {
@@ -137,10 +137,28 @@ func Parse(f git.ObjectFormat, data []byte) (*Graph, error) {
 			g.filters, g.filterEnds = filters[bloomHeaderSize:], exact(chunkFilterEnds, 4)
 		}
 	}
+	if err == nil {
+		err = g.checkGenerations()
+	}
 	if err != nil {
 		return nil, err
 	}
 	return g, nil
+}
+
+// checkGenerations holds the corrected dates to being in the file and in range.
+func (g *Graph) checkGenerations() error {
+	for i := range len(g.generations) / 4 {
+		offset := be32(g.generations, i)
+		if offset&farOffset == 0 {
+			continue
+		}
+		at := int(offset &^ farOffset)
+		if at >= len(g.overflows)/8 || binary.BigEndian.Uint64(g.overflows[8*at:]) > math.MaxInt64-1<<dateBits {
+			return malformed("corrected date of commit %s", g.ID(i))
+		}
+	}
+	return nil
 }
 
 // readChunks reads the table of n chunks that follows the header.
@@ -260,10 +278,10 @@ func recordDate(r []byte) int64 {
 func (g *Graph) Commit(pos int) (Commit, error) {
 	r := g.record(pos)
 	c := Commit{Tree: g.tree(pos), Date: recordDate(r), Level: be32(r, 2) >> 2}
-	err := g.eachParent(pos, func(parent int) { c.Parents = append(c.Parents, parent) })
-	if err == nil && g.generations != nil {
-		c.CorrectedDate, err = g.correctedDate(pos)
+	if g.generations != nil {
+		c.CorrectedDate = g.correctedDate(pos)
 	}
+	err := g.eachParent(pos, func(parent int) { c.Parents = append(c.Parents, parent) })
 	return c, err
 }
 
@@ -309,28 +327,21 @@ func (g *Graph) eachParent(pos int, f func(parent int)) error {
 	return malformed("the parents of commit %s do not end", g.ID(pos))
 }
 
-func (g *Graph) correctedDate(pos int) (int64, error) {
+func (g *Graph) correctedDate(pos int) int64 {
 	date, offset := recordDate(g.record(pos)), uint64(be32(g.generations, pos))
 	if offset&farOffset != 0 {
-		i := int(offset &^ farOffset)
-		if i >= len(g.overflows)/8 {
-			return 0, malformed("commit %s has no corrected date", g.ID(pos))
-		}
-		offset = binary.BigEndian.Uint64(g.overflows[8*i:])
+		offset = binary.BigEndian.Uint64(g.overflows[8*int(offset&^farOffset):])
 	}
-	if offset > math.MaxInt64-1<<dateBits {
-		return 0, malformed("commit %s has a corrected date that is out of range", g.ID(pos))
-	}
-	return date + int64(offset), nil
+	return date + int64(offset)
 }
 
 // Generation returns a number of the commit at a position, 0 <= pos < Len, that
 // is greater than those of all its ancestors: the corrected date, or the
 // topological level in a file without those. Numbers of different files do not
 // compare.
-func (g *Graph) Generation(pos int) (int64, error) {
+func (g *Graph) Generation(pos int) int64 {
 	if g.generations == nil {
-		return int64(be32(g.record(pos), 2) >> 2), nil
+		return int64(be32(g.record(pos), 2) >> 2)
 	}
 	return g.correctedDate(pos)
 }

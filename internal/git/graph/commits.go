@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"math"
 
 	"github.com/cairn-storage/cairn/internal/git"
 )
@@ -13,13 +14,68 @@ type Commits interface {
 	Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error)
 }
 
+// Generations is what a Commits may also offer to questions of ancestry: a
+// number of a commit that is greater than those of all its ancestors. It is
+// known of all ancestors of each commit of which it is known, so that one of
+// which it is not known is an ancestor of none of those. It changes no answer,
+// only what has to be read for it.
+type Generations interface {
+	Generation(id git.ObjectID) (number int64, known bool)
+}
+
+// horizon tells of commits that they have none of some others in their
+// history.
+type horizon struct {
+	src    Generations // nil: none can be told
+	lowest int64       // generation of the others
+}
+
+// newHorizon returns the horizon of some commits; it is of use to a search that
+// need not look below them.
+func newHorizon(src Commits, goals ...git.ObjectID) horizon {
+	h := horizon{lowest: math.MaxInt64}
+	h.src, _ = src.(Generations)
+	for _, id := range goals {
+		h.include(id)
+	}
+	return h
+}
+
+func (h *horizon) include(id git.ObjectID) {
+	if h.src == nil {
+		return
+	}
+	if g, ok := h.src.Generation(id); ok {
+		h.lowest = min(h.lowest, g)
+	}
+}
+
+// hides tells whether none of the goals can be an ancestor of the commit. It is
+// true of a goal too.
+func (h *horizon) hides(id git.ObjectID) bool {
+	if h.src == nil {
+		return false
+	}
+	g, ok := h.src.Generation(id)
+	return ok && g <= h.lowest
+}
+
 // Grafted returns src with the given commits cut off from their parents: the
 // history that a shallow clone has.
 func Grafted(src Commits, roots ...git.ObjectID) Commits {
 	if len(roots) == 0 {
 		return src
 	}
-	return grafted{src, makeSet(roots)}
+	g := grafted{src, makeSet(roots)}
+	if generations, ok := src.(Generations); ok {
+		return graftedGenerations{g, generations} // fewer ancestors have the same numbers
+	}
+	return g
+}
+
+type graftedGenerations struct {
+	grafted
+	Generations
 }
 
 type grafted struct {

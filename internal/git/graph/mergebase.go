@@ -28,7 +28,7 @@ func MergeBases(ctx context.Context, src Commits, a, b git.ObjectID) ([]git.Obje
 	if err := p.begin(ctx, a, b); err != nil {
 		return nil, err
 	}
-	if err := p.run(ctx, nil); err != nil {
+	if err := p.run(ctx); err != nil {
 		return nil, err
 	}
 	bases := slices.DeleteFunc(p.common, func(n *node) bool { return n.flags&stale != 0 })
@@ -48,14 +48,14 @@ func IsAncestor(ctx context.Context, src Commits, ancestor, descendant git.Objec
 // reachesAny tells whether ancestor is reachable from one of the others.
 func reachesAny(ctx context.Context, src Commits, ancestor git.ObjectID, others ...git.ObjectID) (bool, error) {
 	p := newPainter(src)
+	p.goal, p.horizon = p.nodes.at(ancestor), newHorizon(src, ancestor)
 	if err := p.begin(ctx, ancestor, others...); err != nil {
 		return false, err
 	}
-	n := p.nodes.at(ancestor)
-	if err := p.run(ctx, n); err != nil {
+	if err := p.run(ctx); err != nil {
 		return false, err
 	}
-	return n.flags&fromTwo != 0, nil
+	return p.goal.flags&fromTwo != 0, nil
 }
 
 // fewBases is up to how many merge bases are compared with each other one by
@@ -88,6 +88,7 @@ func withoutAncestors(ctx context.Context, src Commits, list []*node) ([]*node, 
 // withoutCommitsBelow does the same by walking over all of their ancestors.
 func withoutCommitsBelow(ctx context.Context, src Commits, list []*node) ([]*node, error) {
 	below := make(map[git.ObjectID]struct{})
+	lowest := newHorizon(src, ids(list)...)
 	var next []git.ObjectID
 	for _, n := range list {
 		next = append(next, n.links.Parents...)
@@ -99,6 +100,9 @@ func withoutCommitsBelow(ctx context.Context, src Commits, list []*node) ([]*nod
 			continue
 		}
 		below[id] = struct{}{}
+		if lowest.hides(id) {
+			continue
+		}
 		if len(below)%64 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -133,10 +137,12 @@ func ids(list []*node) []git.ObjectID {
 // is below a common ancestor. Its outcome does not depend on dates: a commit
 // whose paint changes is painted on again.
 type painter struct {
-	nodes  nodes
-	queue  queue[*node]
-	fresh  int // entries of the queue that are not stale
-	common []*node
+	nodes   nodes
+	queue   queue[*node]
+	fresh   int // entries of the queue that are not stale
+	common  []*node
+	goal    *node   // what run looks for; nil: everything
+	horizon horizon // of the goal
 }
 
 func newPainter(src Commits) *painter { return &painter{nodes: newNodes(src)} }
@@ -176,9 +182,9 @@ func (p *painter) paint(n *node, f flags) {
 
 // run paints to the end, or until the goal is known to be reachable from the
 // other side.
-func (p *painter) run(ctx context.Context, goal *node) error {
+func (p *painter) run(ctx context.Context) error {
 	for p.fresh > 0 {
-		if goal != nil && goal.flags&fromTwo != 0 {
+		if p.goal != nil && p.goal.flags&fromTwo != 0 {
 			return nil
 		}
 		n := p.queue.pop()
@@ -195,7 +201,7 @@ func (p *painter) run(ctx context.Context, goal *node) error {
 			f |= stale
 		}
 		for _, parent := range n.parents {
-			if parent.flags&f == f {
+			if parent.flags&f == f || p.goal != nil && parent != p.goal && p.horizon.hides(parent.id) {
 				continue
 			}
 			if err := p.nodes.load(ctx, parent); err != nil {

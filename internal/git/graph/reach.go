@@ -16,7 +16,7 @@ func AllReachAny(ctx context.Context, src Commits, from, targets []git.ObjectID)
 	if len(targets) == 0 {
 		return false, nil
 	}
-	s := reachSearch{nodes: newNodes(src), oldest: math.MaxInt64}
+	s := reachSearch{nodes: newNodes(src), oldest: math.MaxInt64, horizon: newHorizon(src, targets...)}
 	for _, id := range targets {
 		n, err := s.nodes.open(ctx, id)
 		if err != nil {
@@ -26,6 +26,7 @@ func AllReachAny(ctx context.Context, src Commits, from, targets []git.ObjectID)
 		n.flags |= reaches
 		for _, p := range n.parents {
 			p.flags |= reaches
+			s.horizon.include(p.id)
 		}
 	}
 	for _, id := range from {
@@ -44,8 +45,9 @@ const (
 )
 
 type reachSearch struct {
-	nodes  nodes
-	oldest int64
+	nodes   nodes
+	oldest  int64
+	horizon horizon // of what reaches
 }
 
 // search goes depth first. A commit that it has left again reaches nothing,
@@ -61,6 +63,9 @@ func (s *reachSearch) search(ctx context.Context, start *node) (bool, error) {
 			return nil
 		}
 		n.flags |= visited
+		if s.horizon.hides(n.id) {
+			return nil
+		}
 		if err := s.nodes.load(ctx, n); err != nil {
 			return err
 		}

@@ -85,7 +85,7 @@ func boundaryLines(b graph.Boundary) []string {
 }
 
 func TestShallowIsUploadPack(t *testing.T) {
-	eachHistory(t, func(t *testing.T, h *history, random *rand.Rand) {
+	eachHistory(t, func(t *testing.T, h *history, src graph.Commits, random *rand.Rand) {
 		h.nameAll()
 		for i := range 24 {
 			wants := h.some(random, 3)
@@ -94,7 +94,7 @@ func TestShallowIsUploadPack(t *testing.T) {
 				client = h.some(random, 4)
 			}
 			cut := h.randomCut(random, i)
-			b, err := graph.Shallow(t.Context(), h, wants, client, cut)
+			b, err := graph.Shallow(t.Context(), src, wants, client, cut)
 			want, gitErr := h.askGit(t, wants, client, cut)
 			if gitErr != nil && errors.Is(err, graph.ErrNothingSelected) {
 				continue
@@ -155,7 +155,7 @@ func TestShallowCloneIsGits(t *testing.T) {
 		arg string
 		cut graph.Cut
 	}
-	eachHistory(t, func(t *testing.T, h *history, _ *rand.Rand) {
+	eachHistory(t, func(t *testing.T, h *history, _ graph.Commits, _ *rand.Rand) {
 		tip, old := h.ids[len(h.ids)-1], h.ids[len(h.ids)/2]
 		h.repo.Git("update-ref", "refs/heads/main", tip.String())
 		h.repo.Git("update-ref", "refs/heads/old", old.String())
