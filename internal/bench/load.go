@@ -42,7 +42,11 @@ func dial(ctx context.Context, url string) (*connection, error) {
 
 // render writes the request's bytes, which the next call of it overwrites.
 func (c *connection) render(q call) []byte {
-	c.buf = fmt.Appendf(c.buf[:0], "%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", q.method, q.path, c.host, q.token, len(q.body))
+	c.buf = fmt.Appendf(c.buf[:0], "%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n", q.method, q.path, c.host, q.token, len(q.body))
+	if service := q.path[strings.LastIndexByte(q.path, '/')+1:]; q.method == http.MethodPost && strings.HasPrefix(service, "git-") {
+		c.buf = append(c.buf, "Content-Type: application/x-"+service+"-request\r\n"...)
+	}
+	c.buf = append(c.buf, "\r\n"...)
 	c.buf = append(c.buf, q.body...)
 	return c.buf
 }

@@ -74,6 +74,8 @@ func run(ctx context.Context) error {
 	only := flag.String("run", "", "regular expression of the subjects to measure; empty: all that do not take minutes")
 	repeat := flag.Int("repeat", 3, "runs, each on a new server; the table shows medians")
 	memory := flag.Bool("memory", false, "prove the memory bound instead: a large file, and the push and clones of a large repository")
+	soak := flag.Duration("soak", 0, "run a mixed load for so long instead, and see whether anything grows")
+	soakRate := flag.Int("soak-rate", 500, "requests per second of the soak")
 	b := &bench{table: new(table), sizes: realSizes}
 	flag.DurationVar(&b.sizes.measurement, "time", b.sizes.measurement, "time for each measurement of a rate")
 	flag.StringVar(&b.binary, "binary", "bin/cairn", "the built command")
@@ -92,8 +94,11 @@ func run(ctx context.Context) error {
 	if b.cache, err = filepath.Abs(b.cache); err != nil {
 		return err
 	}
-	if *memory {
+	switch {
+	case *memory:
 		return b.once(ctx, proveMemory)
+	case *soak > 0:
+		return b.once(ctx, func(ctx context.Context, b *bench) error { return runSoak(ctx, b, *soak, *soakRate) }, soakSettings(*soak)...)
 	}
 	return b.report(ctx, *repeat, chosen)
 }

@@ -26,12 +26,14 @@ func listen() (noise, error) {
 
 // report says how loud it was. The processes that ended count as this one's.
 func (n noise) report() (string, error) {
+	cpus, err := n.cpus()
+	return fmt.Sprintf("Other processes used %.1f CPUs meanwhile.", cpus), err
+}
+
+// cpus is how many CPUs other processes kept busy.
+func (n noise) cpus() (float64, error) {
 	now, err := othersCPU()
-	if err != nil {
-		return "", err
-	}
-	cpus := max(0, float64(now-n.others)/float64(time.Since(n.began)))
-	return fmt.Sprintf("Other processes used %.1f CPUs meanwhile.", cpus), nil
+	return max(0, float64(now-n.others)/float64(time.Since(n.began))), err
 }
 
 // othersCPU is the time that the machine has computed, without that of this

@@ -26,6 +26,8 @@ type sizes struct {
 	thousand int // after so many the rate is measured first
 	window   int // creations that one rate is of
 
+	soakRepositories int
+
 	memoryPack int64 // bytes of the repository of -memory
 	largeFile  int   // bytes of the file of -memory
 }
@@ -46,6 +48,9 @@ var realSizes = sizes{
 	million:      1_000_000,
 	thousand:     1000,
 	window:       20_000,
-	memoryPack:   520 << 20,
-	largeFile:    1 << 30,
+
+	soakRepositories: 50,
+
+	memoryPack: 520 << 20,
+	largeFile:  1 << 30,
 }

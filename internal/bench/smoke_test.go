@@ -30,8 +30,11 @@ var tinySizes = sizes{
 	million:      400,
 	thousand:     50,
 	window:       100,
-	memoryPack:   1 << 20,
-	largeFile:    4 << 20,
+
+	soakRepositories: 3,
+
+	memoryPack: 1 << 20,
+	largeFile:  4 << 20,
 }
 
 // built is the command under measurement.
@@ -93,6 +96,15 @@ func TestEverySubjectRuns(t *testing.T) {
 func TestMemoryBoundRuns(t *testing.T) {
 	t.Parallel()
 	if err := tiny(t).once(t.Context(), proveMemory); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSoakRuns(t *testing.T) {
+	t.Parallel()
+	const time = 2 * time.Second
+	err := tiny(t).once(t.Context(), func(ctx context.Context, b *bench) error { return runSoak(ctx, b, time, 100) }, soakSettings(time)...)
+	if err != nil {
 		t.Fatal(err)
 	}
 }
