@@ -40,6 +40,19 @@ type Quarantine struct {
 // in all. Text that repeats itself comes to some hundreds.
 const inflateRatio = 4096
 
+// maxCommitSize is the largest commit or tag that is accepted: with its message
+// room for a hundred thousand parents. Every log holds commits whole.
+const maxCommitSize = 8 << 20
+
+// limitSettings are the settings of the limits that can be set, by their names
+// in package pack.
+var limitSettings = map[string]string{
+	"pack size":     "max-pack-size",
+	"objects":       "max-pack-objects",
+	"object size":   "max-object-size",
+	"inflated size": "max-inflated-size",
+}
+
 // ReceiveOptions say how a pack is received.
 type ReceiveOptions struct {
 	// Old lets objects pass that git.CheckOldObject does.
@@ -73,7 +86,7 @@ func (sn *Snapshot) Receive(ctx context.Context, r io.Reader, options ReceiveOpt
 		Check:       modules.check,
 		Limits: pack.Limits{
 			PackSize: limits.PackSize, ObjectSize: limits.ObjectSize, Objects: limits.Objects,
-			Inflated: limits.Inflated, Ratio: inflateRatio,
+			CommitSize: maxCommitSize, TreeSize: s.options.MaxBuffered, Inflated: limits.Inflated, Ratio: inflateRatio,
 		},
 		Memory: receiveMemory,
 	}
@@ -107,6 +120,9 @@ func refusal(err error) error {
 	var limit *pack.LimitError
 	switch {
 	case errors.As(err, &limit):
+		if setting, ok := limitSettings[limit.Name]; ok {
+			return cairn.Errorf(cairn.TooLarge, "%w (%s)", err, setting)
+		}
 		return cairn.Errorf(cairn.TooLarge, "%w", err)
 	case errors.As(err, &object), errors.Is(err, pack.ErrMalformed), errors.Is(err, pack.ErrMissingBase),
 		errors.Is(err, pack.ErrDuplicate), errors.Is(err, git.ErrCollision):

@@ -22,7 +22,10 @@ var (
 
 // LimitError says which limit an object or a pack is over.
 type LimitError struct {
-	Name  string // "object size", "pack size", "objects", "inflated size", "inflate ratio", "delta depth"
+	// Name is "object size", "commit size", "tag size", "tree size", "pack size",
+	// "objects", "inflated size", "inflate ratio", "delta depth" or "work on
+	// deltas".
+	Name  string
 	Limit int64
 	Got   int64 // at least this much
 }

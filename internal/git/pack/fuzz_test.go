@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/cairn-storage/cairn/internal/git"
+	"github.com/cairn-storage/cairn/internal/gittest/hostile"
 )
 
 // seedPacks are small packs with every kind of entry, and their indexes.
@@ -129,6 +130,15 @@ func FuzzReceive(f *testing.F) {
 	packs, _ := seedPacks(f)
 	for _, p := range packs {
 		f.Add(p[:len(p)-20], uint8(1))
+	}
+	const smallSeed = 8 << 10 // larger ones make the fuzzer slow and say little more
+	for _, c := range hostile.Cases() {
+		if c.Large {
+			continue
+		}
+		if p := c.Make().Pack; len(p) > 20 && len(p) < smallSeed {
+			f.Add(p[:len(p)-20], uint8(len(c.Name)))
+		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte, workers uint8) {
 		text := bytes.Repeat([]byte("text "), 20)

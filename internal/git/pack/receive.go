@@ -48,6 +48,8 @@ type ReceiveOptions struct {
 type Limits struct {
 	PackSize   int64 // bytes of the stream
 	ObjectSize int64 // of each object
+	CommitSize int64 // of each commit and tag, which readers hold whole
+	TreeSize   int64 // of each tree, likewise
 	Objects    int64 // their number
 	Inflated   int64 // all objects together
 	Ratio      int64 // Inflated per byte of the stream, from 64 MiB on
@@ -342,6 +344,9 @@ func (rc *receiver) readEntry(h *hashing) error {
 func (rc *receiver) admit(e Entry) error {
 	limit := rc.opts.Limits.ObjectSize
 	if !e.Kind.IsDelta() {
+		if err := rc.opts.Limits.admit(e.Kind.Type(), e.Size); err != nil {
+			return err
+		}
 		if err := checkObjectSize(e.Size, limit); err != nil {
 			return err
 		}
@@ -349,6 +354,21 @@ func (rc *receiver) admit(e Entry) error {
 	}
 	if limit > 0 && e.Size > 2*limit+maxDeltaHeader {
 		return &LimitError{Name: "object size", Limit: limit, Got: e.Size}
+	}
+	return nil
+}
+
+// admit checks the size of an object of a known type against the type's limit.
+func (l *Limits) admit(t git.ObjectType, size int64) error {
+	limit := int64(0)
+	switch t {
+	case git.CommitObject, git.TagObject:
+		limit = l.CommitSize
+	case git.TreeObject:
+		limit = l.TreeSize
+	}
+	if limit > 0 && size > limit {
+		return &LimitError{Name: t.String() + " size", Limit: limit, Got: size}
 	}
 	return nil
 }

@@ -333,6 +333,10 @@ func (f *forest) resolveChild(hasher *git.Hasher, n *node, child uint32) (*node,
 	if err != nil {
 		return nil, err
 	}
+	if err := f.rc.opts.Limits.admit(n.kind, int64(len(b.data))); err != nil {
+		b.free()
+		return nil, err
+	}
 	id, err := f.rc.identify(hasher, n.kind, b.data)
 	if err != nil {
 		b.free()
