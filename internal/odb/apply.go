@@ -19,11 +19,12 @@ type Update struct {
 	Check func(tx cairn.Tx, repo cairn.Repository) error
 }
 
-// Apply makes a write happen, all or nothing, and returns the repository's row
-// after it. When it returns nil the write is durable and seen by every later
-// Snapshot. A ref that is not where its update says gives a *cairn.RefConflict.
-// Staged packs stay the caller's until Apply returns nil.
-func (s *Store) Apply(ctx context.Context, key cairn.RepositoryKey, u Update) (cairn.Repository, error) {
+// Apply makes writes to a repository happen, one after the other in one
+// transaction, all or nothing, and returns the repository's row after them. When
+// it returns nil they are durable and seen by every later Snapshot. A ref that
+// is not where its update says gives a *cairn.RefConflict. Staged packs stay the
+// caller's until Apply returns nil.
+func (s *Store) Apply(ctx context.Context, key cairn.RepositoryKey, updates ...Update) (cairn.Repository, error) {
 	var repo cairn.Repository
 	now := s.options.Now().UTC()
 	err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) error {
@@ -31,30 +32,42 @@ func (s *Store) Apply(ctx context.Context, key cairn.RepositoryKey, u Update) (c
 		if repo, err = tx.Repositories().Advance(key); err != nil {
 			return err
 		}
-		if u.Check != nil {
-			if err := u.Check(tx, repo); err != nil {
+		for _, u := range updates {
+			if err := u.apply(tx, repo, now); err != nil {
 				return err
 			}
 		}
-		if len(u.Packs) > 0 {
-			packs := make([]cairn.Pack, len(u.Packs))
-			for i := range u.Packs {
-				packs[i] = u.Packs[i].Pack
-			}
-			if err := tx.Packs().Add(key, packs...); err != nil {
-				return err
-			}
-		}
-		if err := tx.Refs().Update(key, repo.Version, now, u.Refs); err != nil {
-			return err
-		}
-		return tx.Events().Append(key, refEvents(repo.Version, u, now))
+		return tx.Events().Append(key, refEvents(repo.Version, now, updates...))
 	})
 	if err != nil {
 		return cairn.Repository{}, err
 	}
-	s.remember(ctx, repo, u, cairn.Ref{CreatedAt: now, Created: repo.Version})
+	var all Update
+	for _, u := range updates {
+		all.Packs = append(all.Packs, u.Packs...)
+		all.Refs = append(all.Refs, u.Refs...)
+	}
+	s.remember(ctx, repo, all, cairn.Ref{CreatedAt: now, Created: repo.Version})
 	return repo, nil
+}
+
+// apply is the part of a write that is its own in the transaction.
+func (u *Update) apply(tx cairn.Tx, repo cairn.Repository, now time.Time) error {
+	if u.Check != nil {
+		if err := u.Check(tx, repo); err != nil {
+			return err
+		}
+	}
+	if len(u.Packs) > 0 {
+		packs := make([]cairn.Pack, len(u.Packs))
+		for i := range u.Packs {
+			packs[i] = u.Packs[i].Pack
+		}
+		if err := tx.Packs().Add(repo.RepositoryKey, packs...); err != nil {
+			return err
+		}
+	}
+	return tx.Refs().Update(repo.RepositoryKey, repo.Version, now, u.Refs)
 }
 
 // remember makes the state after a write the one that the next reader finds
@@ -103,10 +116,13 @@ func (s *Store) isOpen(org cairn.OrganizationID, p Staged) bool {
 	return ok && open.info.Key == p.Key
 }
 
-func refEvents(version int64, u Update, at time.Time) []cairn.Event {
-	events := make([]cairn.Event, len(u.Refs))
-	for i, ref := range u.Refs {
-		events[i] = cairn.Event{Version: version, Ordinal: i, At: at, Actor: u.Actor, Kind: cairn.RefChanged, RefUpdate: ref}
+// refEvents tells of every ref that the writes to one version moved.
+func refEvents(version int64, at time.Time, updates ...Update) []cairn.Event {
+	var events []cairn.Event
+	for _, u := range updates {
+		for _, ref := range u.Refs {
+			events = append(events, cairn.Event{Version: version, Ordinal: len(events), At: at, Actor: u.Actor, Kind: cairn.RefChanged, RefUpdate: ref})
+		}
 	}
 	return events
 }
@@ -148,7 +164,7 @@ func (s *Store) Fork(ctx context.Context, from cairn.RepositoryKey, actor string
 		if err := tx.Refs().Update(row.RepositoryKey, made.Version, now, updates); err != nil {
 			return err
 		}
-		return tx.Events().Append(row.RepositoryKey, refEvents(made.Version, u, now))
+		return tx.Events().Append(row.RepositoryKey, refEvents(made.Version, now, u))
 	})
 	return made, err
 }

@@ -80,6 +80,12 @@ func (b *PackBuilder) AddReader(t git.ObjectType, size int64, r io.Reader) (git.
 	return b.builder.AddReader(t, size, r)
 }
 
+// Append puts in the objects of another pack for the same store.
+func (b *PackBuilder) Append(o *PackBuilder) error { return b.builder.Append(o.builder) }
+
+// Truncate takes all objects out but the first n.
+func (b *PackBuilder) Truncate(n int) error { return b.builder.Truncate(n) }
+
 // Len is the number of objects in the pack.
 func (b *PackBuilder) Len() int { return b.builder.Len() }
 

@@ -140,8 +140,10 @@ func (w *treeWalk) subtree(ctx context.Context, entry git.TreeEntry, depth int) 
 // TreeChange sets or deletes one path of a tree.
 type TreeChange struct {
 	Path string
-	// Mode 0 keeps the mode of the file that is replaced; a new file is
-	// then git.ModeFile.
+	// Mode 0 keeps the mode of a regular file that is replaced, and means
+	// git.ModeFile for anything else: new content for a path that is a
+	// symbolic link replaces the link by a file; it never becomes the link's
+	// target by accident, and is never written through it.
 	Mode   git.FileMode
 	ID     git.ObjectID
 	Delete bool // of a file or of a whole folder
@@ -267,8 +269,8 @@ func (e *treeEditor) entry(ctx context.Context, old git.TreeEntry, exists bool, 
 		mode := c.Mode
 		if mode == 0 {
 			mode = git.ModeFile
-			if exists && !old.Mode.IsTree() && !old.Mode.IsSubmodule() {
-				mode = old.Mode
+			if exists && old.Mode.IsFile() && old.Mode&0o100 != 0 {
+				mode = git.ModeExecutable
 			}
 		}
 		return git.TreeEntry{Mode: mode, Name: name, ID: c.ID}, nil

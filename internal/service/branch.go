@@ -91,7 +91,7 @@ func (s *Service) tryCreateBranch(ctx context.Context, who cairn.Actor, repo cai
 			return Branch{}, cairn.Errorf(cairn.Conflict, "branch %q exists and %s is not ahead of it: use force to move it", cairn.Clip(in.Name), head)
 		}
 	}
-	_, err = s.apply(ctx, who, sn, refWrite{Updates: []cairn.RefUpdate{{Name: ref, Old: old.Target, New: head}}})
+	err = s.apply(ctx, sn, refWrite{Who: who, Updates: []cairn.RefUpdate{{Name: ref, Old: old.Target, New: head}}})
 	if err != nil {
 		return Branch{}, err
 	}
@@ -248,7 +248,7 @@ func (s *Service) tryDeleteRef(ctx context.Context, who cairn.Actor, repo cairn.
 	if !ok {
 		return absent()
 	}
-	_, err = s.apply(ctx, who, sn, refWrite{Updates: []cairn.RefUpdate{{Name: name, Old: ref.Target}}})
+	err = s.apply(ctx, sn, refWrite{Who: who, Updates: []cairn.RefUpdate{{Name: name, Old: ref.Target}}})
 	return err
 }
 

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -108,6 +107,11 @@ type CommitWriter struct {
 	by       git.Signature // the committer
 	changes  []FileChange  // checked, one per path
 	contents *contents
+
+	// pack takes the objects of the commit: first its small contents, once,
+	// then trees and commit, as often as they are made.
+	pack  *odb.PackBuilder
+	blobs int // objects of pack that are contents
 }
 
 // BeginCommit checks everything about a commit that can be known before the
@@ -131,7 +135,7 @@ func (s *Service) BeginCommit(ctx context.Context, who cairn.Actor, repo cairn.R
 	if err := checkNoPush(who, w.repo, w.ref); err != nil {
 		return nil, err
 	}
-	if _, err := w.start(ctx, sn); err != nil {
+	if _, err := w.start(ctx, &batch{Snapshot: sn}); err != nil {
 		return nil, err
 	}
 	w.contents = newContents(s, w.repo, request.Files, w.changes)
@@ -146,7 +150,12 @@ func (w *CommitWriter) AddChunk(contentID string, data []byte, last bool) error 
 }
 
 // Close frees what the writer holds.
-func (w *CommitWriter) Close() { w.contents.close() }
+func (w *CommitWriter) Close() {
+	w.contents.close()
+	if w.pack != nil {
+		w.pack.Close()
+	}
+}
 
 func (w *CommitWriter) checkTarget() error {
 	var err error
@@ -318,9 +327,9 @@ type start struct {
 // start finds the place for the commit. (1) An existing branch is continued.
 // (2) A missing one starts at the base. (3) Without a base it is made only by
 // the very first commit of the repository. (4) All else is not found.
-func (w *CommitWriter) start(ctx context.Context, sn *odb.Snapshot) (start, error) {
+func (w *CommitWriter) start(ctx context.Context, b *batch) (start, error) {
 	var at start
-	ref, exists := sn.Ref(w.ref)
+	ref, exists := b.Ref(w.ref)
 	switch {
 	case exists:
 		at.old = ref.Target
@@ -330,10 +339,10 @@ func (w *CommitWriter) start(ctx context.Context, sn *odb.Snapshot) (start, erro
 			return at, err
 		}
 		var ok bool
-		if ref, ok = sn.Ref(base); !ok {
+		if ref, ok = b.Ref(base); !ok {
 			return at, cairn.Errorf(cairn.NotFound, "base branch %q not found", cairn.Clip(w.request.Base))
 		}
-	case len(sn.Refs()) == 0:
+	case len(b.Refs()) == 0:
 		if w.guarded && !w.expected.IsZero() {
 			return at, w.stale(w.request.Branch, git.ObjectID{})
 		}
@@ -349,10 +358,10 @@ func (w *CommitWriter) start(ctx context.Context, sn *odb.Snapshot) (start, erro
 		return at, w.stale(guarded, ref.Target)
 	}
 	var err error
-	if at.parent, err = sn.PeelToCommit(ctx, ref.Target); err != nil {
+	if at.parent, err = b.PeelToCommit(ctx, ref.Target); err != nil {
 		return at, fmt.Errorf("start of a commit on %s: %w", ref.Name, err)
 	}
-	links, err := sn.Commit(ctx, at.parent)
+	links, err := b.Commit(ctx, at.parent)
 	if err != nil {
 		return at, fmt.Errorf("start of a commit on %s: %w", ref.Name, err)
 	}
@@ -370,88 +379,52 @@ func (w *CommitWriter) stale(branch string, current git.ObjectID) error {
 // run again. With one, a moved tip is Stale and nothing happens. A commit that
 // changes no file is made like any other: its caller asked for a commit, and
 // its message would be lost otherwise.
+//
+// Commits to one branch are made in the order in which they come, see batch.
 func (w *CommitWriter) Commit(ctx context.Context) (CommitResult, error) {
 	if err := w.contents.finish(ctx); err != nil {
 		return CommitResult{}, err
 	}
-	unlock, err := w.service.tips.lock(ctx, tipKey(w.repo.RepositoryKey, w.ref))
-	if err != nil {
+	w.pack = w.service.store.NewPack(w.repo.Format)
+	if err := w.contents.addSmall(w.pack); err != nil {
 		return CommitResult{}, err
 	}
-	defer unlock()
-	var conflict *cairn.RefConflict
-	for range maxTries {
-		result, err := w.try(ctx)
-		if !errors.As(err, &conflict) {
-			return result, err
-		}
-		if err := ctx.Err(); err != nil {
-			return CommitResult{}, err
-		}
+	w.blobs = w.pack.Len()
+	c := &queuedCommit{CommitWriter: w, ctx: ctx, err: errNotMade}
+	if err := w.service.commits.do(ctx, w.branchKey(), c, w.service.makeCommits); err != nil {
+		return CommitResult{}, err
 	}
-	return CommitResult{}, cairn.Errorf(cairn.Conflict, "%w after %d tries: other writers are faster; try again later",
-		&TipError{w.request.Branch, conflict.Current}, maxTries)
+	return c.result, c.err
 }
 
-// tipKey names a ref for the lock that lets writers queue for it.
-func tipKey(key cairn.RepositoryKey, ref git.RefName) string {
-	return string(key.Organization) + "/" + string(key.Repository) + " " + string(ref)
+// branchKey names the branch among those of all repositories.
+func (w *CommitWriter) branchKey() string {
+	return string(w.repo.Organization) + "/" + string(w.repo.Repository) + " " + string(w.ref)
 }
 
-// try makes the commit on the present tip. A *cairn.RefConflict means that the
-// tip moved meanwhile.
-func (w *CommitWriter) try(ctx context.Context) (CommitResult, error) {
-	sn, err := w.service.store.SnapshotOf(ctx, w.repo.RepositoryKey)
+// write makes the commit's objects, onto the state that earlier commits of the
+// batch left, and returns the ref update that publishes it. It may be called
+// again.
+func (w *CommitWriter) write(ctx context.Context, b *batch) (made, error) {
+	at, err := w.start(ctx, b)
 	if err != nil {
-		return CommitResult{}, err
+		return made{}, err
 	}
-	defer sn.Close()
-	if !sn.Repository().DeletedAt.IsZero() {
-		return CommitResult{}, noRepository(w.repo.Name)
+	if err := w.pack.Truncate(w.blobs); err != nil {
+		return made{}, err
 	}
-	at, err := w.start(ctx, sn)
-	if err != nil {
-		return CommitResult{}, err
-	}
-	pack := w.service.store.NewPack(w.repo.Format)
-	defer pack.Close()
-	if err := w.contents.addSmall(pack); err != nil {
-		return CommitResult{}, err
-	}
+	m := made{trees: map[git.ObjectID][]byte{}}
 	commit := git.Commit{Author: w.author, Committer: w.by, Message: w.request.Message}
-	if commit.Tree, err = w.writeTrees(ctx, sn, at.tree, pack); err != nil {
-		return CommitResult{}, err
+	if commit.Tree, err = w.writeTrees(ctx, b, at.tree, m.trees); err != nil {
+		return made{}, err
 	}
 	if !at.parent.IsZero() {
 		commit.Parents = []git.ObjectID{at.parent}
 	}
-	id, err := addCommit(pack, w.repo.Format, &commit)
-	if err != nil {
-		return CommitResult{}, err
-	}
-	staged, err := pack.Finish(ctx, w.repo.Organization)
-	if err != nil {
-		return CommitResult{}, err
-	}
-	packs := append(w.contents.staged(), staged)
-	_, err = w.service.apply(ctx, w.who, sn, refWrite{
-		Packs:   packs,
-		Updates: []cairn.RefUpdate{{Name: w.ref, Old: at.old, New: id}},
-		History: overlay{sn, id, git.CommitLinks{Tree: commit.Tree, Parents: commit.Parents, Date: commit.Committer.When.Unix()}},
-	})
-	refused := err != nil && isRefused(err)
-	w.contents.used = w.contents.used || !refused
-	if refused {
-		w.service.store.Discard(ctx, staged)
-	}
-	if err != nil {
-		return CommitResult{}, err
-	}
-	result := CommitResult{Commit: id, Tree: commit.Tree, Branch: w.request.Branch, Old: at.old, Blobs: w.contents.blobs}
-	for _, p := range packs {
-		result.PackBytes += p.Size
-	}
-	return result, nil
+	m.links = git.CommitLinks{Tree: commit.Tree, Parents: commit.Parents, Date: commit.Committer.When.Unix()}
+	m.update = cairn.RefUpdate{Name: w.ref, Old: at.old}
+	m.update.New, err = addCommit(w.pack, w.repo.Format, &commit)
+	return m, err
 }
 
 // addCommit encodes, checks and adds a commit.
@@ -464,53 +437,21 @@ func addCommit(pack *odb.PackBuilder, f git.ObjectFormat, c *git.Commit) (git.Ob
 }
 
 // writeTrees applies the changes to a tree, zero for none, and returns the new
-// one.
-func (w *CommitWriter) writeTrees(ctx context.Context, sn *odb.Snapshot, base git.ObjectID, pack *odb.PackBuilder) (git.ObjectID, error) {
+// one. It collects the trees that it makes.
+func (w *CommitWriter) writeTrees(ctx context.Context, src odb.TreeSource, base git.ObjectID, made map[git.ObjectID][]byte) (git.ObjectID, error) {
 	changes := make([]odb.TreeChange, len(w.changes))
 	for i, c := range w.changes {
-		changes[i] = odb.TreeChange{Path: c.Path, Delete: c.Delete}
-		if c.Delete {
-			continue
+		changes[i] = odb.TreeChange{Path: c.Path, Delete: c.Delete, Mode: c.Mode}
+		if !c.Delete {
+			changes[i].ID = w.contents.id(c.ContentID, c.Mode)
 		}
-		mode, err := newMode(ctx, sn, base, c)
-		if err != nil {
-			return git.ObjectID{}, err
-		}
-		changes[i].Mode = mode
-		changes[i].ID = w.contents.id(c.ContentID, mode)
 	}
-	return odb.EditTree(ctx, w.repo.Format, sn, base, changes, treeWriter(w.repo.Format, pack))
-}
-
-// treeWriter checks and adds the trees that an edit makes.
-func treeWriter(f git.ObjectFormat, pack *odb.PackBuilder) func([]byte) (git.ObjectID, error) {
-	return func(tree []byte) (git.ObjectID, error) {
-		if err := git.CheckObject(f, git.TreeObject, tree); err != nil {
+	return odb.EditTree(ctx, w.repo.Format, src, base, changes, func(tree []byte) (git.ObjectID, error) {
+		if err := git.CheckObject(w.repo.Format, git.TreeObject, tree); err != nil {
 			return git.ObjectID{}, cairn.Errorf(cairn.Invalid, "%w", err)
 		}
-		return pack.Add(git.TreeObject, tree)
-	}
-}
-
-// newMode is the mode that a change writes. Only a regular file's mode is kept
-// where none is given: new content for a path that is a symbolic link replaces
-// the link by a file; it never becomes the link's target by accident, and is
-// never written through it.
-func newMode(ctx context.Context, sn *odb.Snapshot, base git.ObjectID, c FileChange) (git.FileMode, error) {
-	if c.Mode != 0 {
-		return c.Mode, nil
-	}
-	if base.IsZero() {
-		return git.ModeFile, nil
-	}
-	e, err := sn.Lookup(ctx, base, c.Path)
-	switch {
-	case errors.Is(err, cairn.NotFound):
-		return git.ModeFile, nil
-	case err != nil:
-		return 0, err
-	case e.Mode.IsFile() && e.Mode&0o100 != 0:
-		return git.ModeExecutable, nil
-	}
-	return git.ModeFile, nil
+		id, err := w.pack.Add(git.TreeObject, tree)
+		made[id] = tree
+		return id, err
+	})
 }

@@ -376,7 +376,7 @@ func (p *push) history() history {
 // use now, or may be.
 func (p *push) write(ctx context.Context, packs []odb.Staged) (done bool, err error) {
 	for !p.refused() {
-		w := refWrite{Packs: packs, History: p.history()}
+		w := refWrite{Who: p.g.who, Packs: packs, History: p.history()}
 		for i := range p.commands {
 			// To delete what is not there is no change.
 			if c := &p.commands[i]; c.reason == "" && c.Old != c.New {
@@ -386,7 +386,7 @@ func (p *push) write(ctx context.Context, packs []odb.Staged) (done bool, err er
 		if len(w.Updates) == 0 {
 			return false, nil
 		}
-		_, err := p.g.service.apply(ctx, p.g.who, p.g.sn, w)
+		err := p.g.service.apply(ctx, p.g.sn, w)
 		var conflict *cairn.RefConflict
 		switch {
 		case err == nil:

@@ -17,7 +17,7 @@ import (
 const deniedByPolicy = "denied by policy"
 
 // history is what a policy asks about the two ends of a ref update. A
-// snapshot answers for what is stored, overlay for what is about to be.
+// snapshot answers for what is stored, a batch for what is about to be.
 type history interface {
 	Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error)
 	PeelToCommit(ctx context.Context, id git.ObjectID) (git.ObjectID, error)
@@ -25,49 +25,53 @@ type history interface {
 
 // refWrite is one change of a repository's refs with the packs that it needs.
 type refWrite struct {
+	Who     cairn.Actor
 	Packs   []odb.Staged
 	Updates []cairn.RefUpdate // stored names
 	// History knows the new commits as well as the stored ones; nil means
 	// that there are no new ones.
 	History history
-	// Check runs in the transaction after the checks that every write has.
-	Check func(cairn.Tx, cairn.Repository) error
 }
 
 // apply is the one way in which this package moves refs: API calls and pushes
 // alike. It asks the policy about each update as it is (ephemeral refs under
-// the name that clients see), then writes. A verdict is about one pair of old
-// and new value, and the transaction moves a ref only from that very old
-// value: nothing can come between the check and the use.
-func (s *Service) apply(ctx context.Context, who cairn.Actor, sn *odb.Snapshot, w refWrite) (cairn.Repository, error) {
+// the name that clients see), then does all writes, one after the other, or
+// none. A verdict is about one pair of old and new value, and the transaction
+// moves a ref only from that very old value: nothing can come between the check
+// and the use.
+func (s *Service) apply(ctx context.Context, sn *odb.Snapshot, writes ...refWrite) error {
+	updates := make([]odb.Update, len(writes))
+	for i, w := range writes {
+		if err := w.check(ctx, sn); err != nil {
+			return err
+		}
+		updates[i] = odb.Update{
+			Packs: w.Packs,
+			Refs:  w.Updates,
+			Actor: w.Who.Name,
+			Check: func(tx cairn.Tx, r cairn.Repository) error { return checkRefNames(tx, r, w.Updates) },
+		}
+	}
+	r, err := s.store.Apply(ctx, sn.Repository().RepositoryKey, updates...)
+	if err != nil {
+		return err
+	}
+	s.changed(r.RepositoryKey)
+	return nil
+}
+
+// check asks the policy about every update of a write.
+func (w *refWrite) check(ctx context.Context, sn *odb.Snapshot) error {
 	h := w.History
 	if h == nil {
 		h = sn
 	}
 	for _, u := range w.Updates {
-		if err := checkRefUpdate(ctx, who, sn, h, u); err != nil {
-			return cairn.Repository{}, err
+		if err := checkRefUpdate(ctx, w.Who, sn, h, u); err != nil {
+			return err
 		}
 	}
-	r, err := s.store.Apply(ctx, sn.Repository().RepositoryKey, odb.Update{
-		Packs: w.Packs,
-		Refs:  w.Updates,
-		Actor: who.Name,
-		Check: func(tx cairn.Tx, r cairn.Repository) error {
-			if err := checkRefNames(tx, r, w.Updates); err != nil {
-				return err
-			}
-			if w.Check != nil {
-				return w.Check(tx, r)
-			}
-			return nil
-		},
-	})
-	if err != nil {
-		return cairn.Repository{}, err
-	}
-	s.changed(r.RepositoryKey)
-	return r, nil
+	return nil
 }
 
 // isRefused tells whether a failed write surely did not happen, so that its
@@ -250,25 +254,4 @@ func folderClash(name, other git.RefName) error {
 	existing, _ := odb.VisibleName(other)
 	return cairn.Errorf(cairn.Conflict, "%q cannot be created beside %q: one name is a folder of the other",
 		cairn.Clip(visible.Short()), cairn.Clip(existing.Short()))
-}
-
-// overlay is a snapshot with the one commit that is about to be stored.
-type overlay struct {
-	*odb.Snapshot
-	id    git.ObjectID
-	links git.CommitLinks
-}
-
-func (o overlay) Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error) {
-	if id == o.id {
-		return o.links, nil
-	}
-	return o.Snapshot.Commit(ctx, id)
-}
-
-func (o overlay) PeelToCommit(ctx context.Context, id git.ObjectID) (git.ObjectID, error) {
-	if id == o.id {
-		return id, nil
-	}
-	return o.Snapshot.PeelToCommit(ctx, id)
 }

@@ -365,49 +365,6 @@ func TestForkChecksBothTokens(t *testing.T) {
 	wantKind(t, "no repo:write", err, cairn.Denied)
 }
 
-func TestKeyedMutexGivesUp(t *testing.T) {
-	t.Parallel()
-	var m keyedMutex
-	unlock, err := m.lock(t.Context(), "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := m.lock(ctx, "a"); err == nil {
-		t.Error("a held key was given twice")
-	}
-	other, err := m.lock(t.Context(), "b")
-	if err != nil {
-		t.Fatal(err)
-	}
-	other()
-	unlock()
-	if len(m.locks) != 0 {
-		t.Errorf("%d locks are left", len(m.locks))
-	}
-	counter := 0
-	done := make(chan struct{})
-	for range 8 {
-		go func() {
-			for range 1000 {
-				unlock, err := m.lock(context.Background(), "c")
-				if err == nil {
-					counter++
-					unlock()
-				}
-			}
-			done <- struct{}{}
-		}()
-	}
-	for range 8 {
-		<-done
-	}
-	if counter != 8000 {
-		t.Errorf("got %d, want 8000", counter)
-	}
-}
-
 func TestBoundedMap(t *testing.T) {
 	t.Parallel()
 	m := boundedMap[int, int]{size: 10}

@@ -23,7 +23,7 @@ type Service struct {
 	now      func() time.Time
 	changed  func(cairn.RepositoryKey)
 	keys     keyCache
-	tips     keyedMutex
+	commits  batcher[*queuedCommit]
 	gits     gauge
 	changes  changeCache
 }

@@ -42,7 +42,7 @@ func (s *Service) CreateTag(ctx context.Context, who cairn.Actor, repo cairn.Rep
 	if _, ok := sn.Ref(ref); ok {
 		return Tag{}, exists
 	}
-	_, err = s.apply(ctx, who, sn, refWrite{Updates: []cairn.RefUpdate{{Name: ref, New: commit}}})
+	err = s.apply(ctx, sn, refWrite{Who: who, Updates: []cairn.RefUpdate{{Name: ref, New: commit}}})
 	if conflict := (*cairn.RefConflict)(nil); errors.As(err, &conflict) {
 		return Tag{}, exists
 	} else if err != nil {

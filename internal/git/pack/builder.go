@@ -2,6 +2,7 @@ package pack
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -21,6 +22,7 @@ type Builder struct {
 	offsets []int64
 	crcs    []uint32
 	header  []byte
+	deltas  bool // some entry is a delta
 	err     error
 }
 
@@ -146,6 +148,7 @@ func (b *Builder) AddRaw(id git.ObjectID, r Raw) error {
 		if !ok {
 			return missingBase(r.Base)
 		}
+		b.deltas = true
 		b.header = appendHeader(b.header, OfsDelta, r.Size)
 		b.header = appendDistance(b.header, b.spool.Size()-b.offsets[base])
 	} else {
@@ -157,6 +160,57 @@ func (b *Builder) AddRaw(id git.ObjectID, r Raw) error {
 		return b.fail(err)
 	}
 	return b.err
+}
+
+// Append writes the objects of another pack of the same format that is being
+// built and has no deltas, as they are stored there; those that this one has
+// are left out. The other pack stays as it is.
+func (b *Builder) Append(o *Builder) error {
+	switch {
+	case b.err != nil:
+		return b.err
+	case o.err != nil:
+		return o.err
+	case o.deltas || o.format != b.format:
+		return b.fail(errors.New("append to a pack: the objects are deltas, or of another format"))
+	}
+	for i := range o.Len() {
+		if _, have := b.table.find(o.table.id(i)); have {
+			continue
+		}
+		b.table.add(o.table.id(i))
+		b.offsets = append(b.offsets, b.spool.Size())
+		b.crcs = append(b.crcs, o.crcs[i])
+		err := eachView(o.spool, o.offsets[i], o.end(i), func(v []byte) error {
+			_, err := b.spool.Write(v)
+			return err
+		})
+		if err != nil {
+			return b.fail(err)
+		}
+	}
+	return nil
+}
+
+// end is where the entry of an object ends.
+func (b *Builder) end(i int) int64 {
+	if i+1 < len(b.offsets) {
+		return b.offsets[i+1]
+	}
+	return b.spool.Size()
+}
+
+// Truncate takes all objects out but the first n.
+func (b *Builder) Truncate(n int) error {
+	if b.err != nil || n >= b.Len() {
+		return b.err
+	}
+	if err := b.spool.Truncate(b.offsets[n]); err != nil {
+		return b.fail(err)
+	}
+	b.table.truncate(n)
+	b.offsets, b.crcs = b.offsets[:n], b.crcs[:n]
+	return nil
 }
 
 // begin notes that the entry of an object starts here.

@@ -55,3 +55,12 @@ func (t *idTable) add(raw []byte) {
 	t.ids = append(t.ids, raw...)
 	t.slots[s] = uint32(t.len())
 }
+
+// truncate forgets all ids but the first n. What was added last was the last
+// to look for a free slot, so taking ids out in that order breaks no search.
+func (t *idTable) truncate(n int) {
+	for i := t.len() - 1; i >= n; i-- {
+		t.slots[t.slot(t.id(i))] = 0
+		t.ids = t.ids[:i*t.size]
+	}
+}

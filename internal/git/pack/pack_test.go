@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -90,6 +91,67 @@ func TestBuilder(t *testing.T) {
 		}
 		if !bytes.Equal(indexPack(t, data, "--strict"), idx) {
 			t.Error("index differs from git index-pack")
+		}
+	}
+}
+
+// What is taken out of a pack leaves no trace in it, and what is put in from
+// another one is as if it had been added.
+func TestBuilderTruncateAndAppend(t *testing.T) {
+	t.Parallel()
+	object := func(i int) []byte { return fmt.Appendf(nil, "object %d %x", i, bytes.Repeat([]byte{byte(i)}, i)) }
+	build := func(parts ...[]int) []byte {
+		spools := make([]*Spool, len(parts))
+		builders := make([]*Builder, len(parts))
+		for p, numbers := range parts {
+			spools[p] = NewSpool(0, nil)
+			defer spools[p].Close()
+			builders[p] = NewBuilder(git.SHA1, spools[p], 1)
+			for _, i := range numbers {
+				if _, err := builders[p].Add(git.BlobObject, object(i)); err != nil {
+					t.Fatal(err)
+				}
+				if i == 50 {
+					if err := builders[p].Truncate(10); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if p == 0 {
+				continue
+			}
+			if err := builders[0].Append(builders[p]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		checksum, index, err := builders[0].Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened, err := OpenBuilt(git.SHA1, spools[0], index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := opened.Verify(t.Context()); err != nil {
+			t.Error(err)
+		}
+		return append(checksum, index...)
+	}
+	upTo := func(from, to int) (all []int) {
+		for i := from; i < to; i++ {
+			all = append(all, i)
+		}
+		return all
+	}
+	want := build(upTo(0, 40))
+	for name, got := range map[string][]byte{
+		"after 41 were taken out":        build(append(upTo(0, 51), upTo(10, 40)...)),
+		"of three parts":                 build(upTo(0, 5), upTo(5, 6), upTo(6, 40)),
+		"of two that overlap":            build(upTo(0, 30), upTo(0, 40)),
+		"a part that was taken out from": build(upTo(0, 3), append(upTo(0, 51), upTo(10, 40)...)),
+	} {
+		if !bytes.Equal(got, want) {
+			t.Errorf("a pack %s is another one", name)
 		}
 	}
 }
