@@ -20,10 +20,8 @@ func (sn *Snapshot) Reachable(ctx context.Context, view View, id git.ObjectID) (
 	case err != nil:
 		return false, err
 	}
-	for i := range sn.refs {
-		if sn.refs[i].Target == id && view.Shows(sn.refs[i].Name) {
-			return true, nil
-		}
+	if sn.tips.has(sn.refs, view, id) {
+		return true, nil
 	}
 	r := sn.reach[view]
 	r.mu.Lock()

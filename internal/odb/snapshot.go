@@ -24,6 +24,7 @@ type Snapshot struct {
 	users  atomic.Int32
 	loaded atomic.Bool
 	reach  [viewCount]*reach
+	tips   tipSet
 	plans  planCache
 }
 
@@ -150,19 +151,27 @@ func (sn *Snapshot) isChild(ctx context.Context, child, parent git.ObjectID) boo
 // applyUpdates returns refs, by name, after the updates; at holds what new
 // refs are stored with.
 func applyUpdates(refs []cairn.Ref, updates []cairn.RefUpdate, at cairn.Ref) []cairn.Ref {
-	out := slices.Clone(refs)
+	updates = slices.Clone(updates)
+	slices.SortStableFunc(updates, func(a, b cairn.RefUpdate) int { return strings.Compare(string(a.Name), string(b.Name)) })
+	out := make([]cairn.Ref, 0, len(refs)+len(updates))
 	for _, u := range updates {
-		i, found := slices.BinarySearchFunc(out, u.Name, compareRefName)
+		n, found := slices.BinarySearchFunc(refs, u.Name, compareRefName)
+		if found {
+			n++
+		}
+		out, refs = append(out, refs[:n]...), refs[n:]
+		last := len(out) - 1
+		here := last >= 0 && out[last].Name == u.Name
 		switch {
-		case u.New.IsZero() && found:
-			out = slices.Delete(out, i, i+1)
-		case found:
-			out[i].Target = u.New
+		case here && u.New.IsZero():
+			out = out[:last]
+		case here:
+			out[last].Target = u.New
 		case !u.New.IsZero():
-			out = slices.Insert(out, i, cairn.Ref{Name: u.Name, Target: u.New, CreatedAt: at.CreatedAt, Created: at.Created})
+			out = append(out, cairn.Ref{Name: u.Name, Target: u.New, CreatedAt: at.CreatedAt, Created: at.Created})
 		}
 	}
-	return out
+	return append(out, refs...)
 }
 
 // snapshotCache keeps the last state of recently used repositories.

@@ -371,11 +371,15 @@ func (p *push) history() history {
 	return p.g.sn
 }
 
-// write does the accepted updates. An update that lost a race is refused, and
-// the others are tried again without it. done tells whether the packs are in
+// maxRaces is how often a push is tried again without the updates that lost a
+// race.
+const maxRaces = 10
+
+// write does the accepted updates. Updates that lost a race are refused, and
+// the others are tried again without them. done tells whether the packs are in
 // use now, or may be.
 func (p *push) write(ctx context.Context, packs []odb.Staged) (done bool, err error) {
-	for !p.refused() {
+	for range maxRaces {
 		w := refWrite{Who: p.g.who, Packs: packs, History: p.history()}
 		for i := range p.commands {
 			// To delete what is not there is no change.
@@ -391,25 +395,42 @@ func (p *push) write(ctx context.Context, packs []odb.Staged) (done bool, err er
 		switch {
 		case err == nil:
 			return true, nil
-		case errors.As(err, &conflict):
-			p.lost(conflict)
-			p.checkAtomic()
-		default:
+		case !errors.As(err, &conflict):
 			p.failAll(gitText(err))
 			return !isRefused(err), err
 		}
+		if err := p.lost(ctx, conflict); err != nil {
+			p.failAll(gitText(err))
+			return false, err
+		}
+		p.checkAtomic()
 	}
+	p.failAll(reasonMoved)
 	return false, nil
 }
 
-func (p *push) lost(conflict *cairn.RefConflict) {
+// lost refuses the update that lost a race, and all others that would lose it
+// one by one if they were tried: those whose refs are elsewhere by now.
+func (p *push) lost(ctx context.Context, conflict *cairn.RefConflict) error {
+	now, err := p.g.service.store.SnapshotOf(ctx, p.g.sn.Repository().RepositoryKey)
+	if err != nil {
+		return err
+	}
+	defer now.Close()
 	for i := range p.commands {
-		if c := &p.commands[i]; c.reason == "" && c.Name == conflict.Update.Name {
+		c := &p.commands[i]
+		if c.reason != "" {
+			continue
+		}
+		current, _ := now.Ref(c.Name)
+		switch {
+		case c.Name == conflict.Update.Name:
 			p.moved(c, conflict.Current)
-			return
+		case current.Target != c.Old:
+			p.moved(c, current.Target)
 		}
 	}
-	p.failAll(conflict.Error())
+	return nil
 }
 
 // report tells the client what became of its updates.

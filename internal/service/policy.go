@@ -201,7 +201,7 @@ func isVerified(ctx context.Context, policy cairn.RefPolicy, sn *odb.Snapshot, h
 // transaction: the default branch is not deleted, and no ref is a folder of
 // another, which most clients could not clone.
 func checkRefNames(tx cairn.Tx, r cairn.Repository, updates []cairn.RefUpdate) error {
-	created := make(map[git.RefName]bool, len(updates)) // false: deleted
+	created := make(map[git.RefName]bool, len(updates)) // false: gone, or never there
 	for _, u := range updates {
 		if u.New.IsZero() && u.Name == r.DefaultBranch {
 			return cairn.Errorf(cairn.Conflict, "branch %q is the default branch and cannot be deleted", cairn.Clip(u.Name.Short()))
@@ -219,7 +219,8 @@ func checkRefNames(tx cairn.Tx, r cairn.Repository, updates []cairn.RefUpdate) e
 }
 
 // checkNoFolder refuses a new ref that has a ref for a folder, or is one.
-// What the same write makes of other refs counts.
+// What the same write makes of other refs counts; what it finds not to be
+// there it adds to created.
 func checkNoFolder(tx cairn.Tx, key cairn.RepositoryKey, name git.RefName, created map[git.RefName]bool) error {
 	for i := strings.LastIndexByte(string(name), '/'); i > 0; i = strings.LastIndexByte(string(name[:i]), '/') {
 		parent := name[:i]
@@ -236,6 +237,7 @@ func checkNoFolder(tx cairn.Tx, key cairn.RepositoryKey, name git.RefName, creat
 		case !errors.Is(err, cairn.NotFound):
 			return err
 		}
+		created[parent] = false // the next ref in this folder need not ask
 	}
 	below, err := tx.Refs().List(key, string(name)+"/")
 	if err != nil {

@@ -50,6 +50,8 @@ type config struct {
 	limits  service.Limits
 	options githttp.Options
 	tls     bool
+	// metadata, if not nil, is given the store to wrap it.
+	metadata func(cairn.Metadata) cairn.Metadata
 }
 
 func start(t testing.TB, change ...func(*config)) *server {
@@ -66,6 +68,9 @@ func start(t testing.TB, change ...func(*config)) *server {
 	s.bucket, err = dir.Open(filepath.Join(s.root, "bucket"))
 	check(t, err)
 	c.odb.Metadata, c.odb.Bucket, c.odb.ScratchDir = metadata, s.bucket, filepath.Join(s.root, "scratch")
+	if c.metadata != nil {
+		c.odb.Metadata = c.metadata(metadata)
+	}
 	s.store, err = odb.Open(c.odb)
 	check(t, err)
 	t.Cleanup(func() { s.store.Close() })

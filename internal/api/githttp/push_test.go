@@ -1,12 +1,15 @@
 package githttp_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/gittest"
 	"github.com/cairn-storage/cairn/internal/service"
 )
@@ -139,6 +142,55 @@ func TestPushOfAThousandRefs(t *testing.T) {
 	must(t, local.Dir, "push", "-q", "--prune", "origin", "refs/heads/main:refs/heads/main", "refs/heads/none/*:refs/heads/b/*")
 	if n := len(remoteRefs(t, s.remote("r", ""))); n != 1 {
 		t.Errorf("%d refs on the server after pruning, want 1", n)
+	}
+}
+
+// transactions counts the transactions that write.
+type transactions struct {
+	cairn.Metadata
+	count atomic.Int64
+}
+
+func (m *transactions) Update(ctx context.Context, f func(cairn.Tx) error) error {
+	m.count.Add(1)
+	return m.Metadata.Update(ctx, f)
+}
+
+// TestUpdatesThatLostARaceAreRefusedTogether pushes refs of which all but one
+// come to be between the check and the write: they must not each cost a
+// transaction.
+func TestUpdatesThatLostARaceAreRefusedTogether(t *testing.T) {
+	t.Parallel()
+	counted := &transactions{}
+	s := start(t, func(c *config) {
+		c.metadata = func(m cairn.Metadata) cairn.Metadata { counted.Metadata = m; return counted }
+	})
+	local := work(t, s, "r", "protocol.version=2")
+	main := local.RevParse("main")
+	late, err := s.service.OpenGit(t.Context(), s.admin, "r", service.NormalRemote, true)
+	check(t, err)
+	defer late.Close()
+	const races = 100
+	var updates []string
+	for i := range races {
+		updates = append(updates, fmt.Sprintf("%s %s refs/heads/b/%d", zero, main, i))
+	}
+	if answer := s.pushRaw("r", handMade(0), updates...); strings.Count(answer, "ok refs/heads/b/") != races {
+		t.Fatal(answer)
+	}
+	updates = append(updates, fmt.Sprintf("%s %s refs/heads/own", zero, main))
+	updates[0] += "\x00report-status"
+	var answer strings.Builder
+	before := counted.count.Load()
+	check(t, late.ReceivePack(t.Context(), strings.NewReader(lines(append(updates, "0000")...)+string(handMade(0))), &answer))
+	if got := counted.count.Load() - before; got > 2 {
+		t.Errorf("%d transactions, want 2", got)
+	}
+	if got := strings.Count(answer.String(), " failed to update ref"); got != races {
+		t.Errorf("%d updates were refused, want %d", got, races)
+	}
+	if !strings.Contains(answer.String(), "ok refs/heads/own") {
+		t.Error("the update that lost no race was refused too")
 	}
 }
 
