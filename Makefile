@@ -11,7 +11,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # Bugs, simplifications, unused code, and the style rules that gofmt leaves.
 CHECKS := SA*,S1*,-S1016,U1000,ST1005,ST1006,ST1008,ST1012,ST1017,ST1019,ST1020,ST1021,ST1022
 
-.PHONY: build test test-deps check vet fmt fmt-check lint demo bench microbench fuzz clean
+.PHONY: build test test-deps check vet fmt fmt-check lint demo bench bench-peers microbench fuzz clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/cairn ./cmd/cairn
@@ -44,6 +44,12 @@ demo: build
 # The built server beside its limits and stock git: make bench BENCH='-run commit'
 bench: build
 	$(GO) run ./internal/bench $(BENCH)
+
+# The same beside other Git servers: stock git behind a CGI server, and Gitea
+# where it can be built.
+bench-peers: build
+	scripts/build-gitea .cache/gitea || echo "without Gitea: it does not build here" >&2
+	$(GO) run ./internal/bench -peers $(BENCH)
 
 # Go benchmarks of the packages.
 microbench:

@@ -73,7 +73,7 @@ func (b *bench) growOld(ctx context.Context, commits int) error {
 	if err != nil {
 		return err
 	}
-	if _, err := b.loadUntil(ctx, noDeadline, manyClients, func(client, turn int) (call, bool) {
+	if _, err := b.server.load(ctx, noDeadline, manyClients, func(client, turn int) (call, bool) {
 		return commitCall(token, client, turn), turn*manyClients+client < commits
 	}); err != nil {
 		return err

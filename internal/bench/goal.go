@@ -88,16 +88,19 @@ func (g goal) text(u unit) string {
 	return sign + g.format(g.bound, u)
 }
 
-// result is what was reached as the table shows it.
+// result is what was reached as the table shows it: the figure itself where no
+// other column has it, and the range over the runs where it is no figure.
 func (g goal) result(reached []float64, u unit) string {
 	verdict := "yes"
 	if !g.met(reached) {
 		verdict = "NO"
 	}
-	if g.against == byItself && g.of == ofValue {
-		return verdict // the figure is in the line
+	if g.against == byItself {
+		return verdict
 	}
-	verdict += ", " + g.format(median(reached), u)
+	if g.against == difference {
+		verdict += ", " + g.number(median(reached), u)
+	}
 	if least, most := reached[0], reached[len(reached)-1]; len(reached) > 1 {
 		verdict += " (" + g.number(least, u) + " – " + g.number(most, u) + ")"
 	}

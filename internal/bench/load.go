@@ -43,10 +43,11 @@ func dial(ctx context.Context, url string) (*connection, error) {
 // render writes the request's bytes, which the next call of it overwrites.
 func (c *connection) render(q call) []byte {
 	c.buf = fmt.Appendf(c.buf[:0], "%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n", q.method, q.path, c.host, q.token, len(q.body))
-	if service := q.path[strings.LastIndexByte(q.path, '/')+1:]; q.method == http.MethodPost && strings.HasPrefix(service, "git-") {
-		c.buf = append(c.buf, "Content-Type: application/x-"+service+"-request\r\n"...)
+	if service := q.path[strings.LastIndexByte(q.path, '/')+1:]; strings.HasPrefix(service, "git-") {
+		c.buf = append(c.buf, "Content-Type: application/x-"+service+"-request\r\n\r\n"...)
+	} else {
+		c.buf = append(c.buf, "Content-Type: application/json\r\n\r\n"...)
 	}
-	c.buf = append(c.buf, "\r\n"...)
 	c.buf = append(c.buf, q.body...)
 	return c.buf
 }
@@ -108,16 +109,17 @@ func (r loadResult) latency() figure {
 // measurement, or until next has no more. The time to make a request up is not
 // counted as its latency.
 func (b *bench) load(ctx context.Context, clients int, next func(client, turn int) (call, bool)) (loadResult, error) {
-	return b.loadUntil(ctx, b.sizes.measurement, clients, next)
+	return b.server.load(ctx, b.sizes.measurement, clients, next)
 }
 
 // noDeadline lets a load go on until there are no more requests.
 const noDeadline = time.Hour
 
-func (b *bench) loadUntil(ctx context.Context, limit time.Duration, clients int, next func(client, turn int) (call, bool)) (loadResult, error) {
+// load is the same to any server, for any time.
+func (t target) load(ctx context.Context, limit time.Duration, clients int, next func(client, turn int) (call, bool)) (loadResult, error) {
 	connections := make([]*connection, clients)
 	for i := range connections {
-		c, err := dial(ctx, b.server.url)
+		c, err := dial(ctx, t.url)
 		if err != nil {
 			return loadResult{}, err
 		}
@@ -128,7 +130,7 @@ func (b *bench) loadUntil(ctx context.Context, limit time.Duration, clients int,
 	errs := make([]error, clients)
 	var result loadResult
 	var err error
-	result.usage, err = b.server.watch(func() error {
+	result.usage, err = t.watch(func() error {
 		deadline := time.Now().Add(limit)
 		var wg sync.WaitGroup
 		for i, c := range connections {

@@ -76,6 +76,8 @@ func run(ctx context.Context) error {
 	memory := flag.Bool("memory", false, "prove the memory bound instead: a large file, and the push and clones of a large repository")
 	soak := flag.Duration("soak", 0, "run a mixed load for so long instead, and see whether anything grows")
 	soakRate := flag.Int("soak-rate", 500, "requests per second of the soak")
+	peers := flag.Bool("peers", false, "measure other Git servers beside cairn instead")
+	giteaDir := flag.String("gitea", ".cache/gitea", "for -peers: the directory in which scripts/build-gitea has built one")
 	b := &bench{table: new(table), sizes: realSizes}
 	flag.DurationVar(&b.sizes.measurement, "time", b.sizes.measurement, "time for each measurement of a rate")
 	flag.StringVar(&b.binary, "binary", "bin/cairn", "the built command")
@@ -100,7 +102,11 @@ func run(ctx context.Context) error {
 	case *soak > 0:
 		return b.once(ctx, func(ctx context.Context, b *bench) error { return runSoak(ctx, b, *soak, *soakRate) }, soakSettings(*soak)...)
 	}
-	return b.report(ctx, *repeat, chosen)
+	measure := func(ctx context.Context, b *bench) error { return b.measure(ctx, chosen) }
+	if *peers {
+		measure = func(ctx context.Context, b *bench) error { return measurePeers(ctx, b, *giteaDir) }
+	}
+	return b.report(ctx, *repeat, measure)
 }
 
 // choose returns the subjects whose name matches.
@@ -122,14 +128,13 @@ func choose(pattern string) ([]subject, error) {
 }
 
 // report measures a number of times and prints the table.
-func (b *bench) report(ctx context.Context, repeat int, chosen []subject) error {
+func (b *bench) report(ctx context.Context, repeat int, measure func(context.Context, *bench) error) error {
 	around, err := listen()
 	if err != nil {
 		return err
 	}
 	for i := range repeat {
-		err := b.once(ctx, func(ctx context.Context, b *bench) error { return b.measure(ctx, chosen) })
-		if err != nil {
+		if err := b.once(ctx, measure); err != nil {
 			return fmt.Errorf("run %d: %w", i+1, err)
 		}
 	}
@@ -141,7 +146,9 @@ func (b *bench) report(ctx context.Context, repeat int, chosen []subject) error 
 	if err := b.table.print(os.Stdout); err != nil {
 		return err
 	}
-	fmt.Printf("\n%s\n", b.table.verdict())
+	if verdict := b.table.verdict(); verdict != "" {
+		fmt.Printf("\n%s\n", verdict)
+	}
 	return nil
 }
 

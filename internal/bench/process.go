@@ -28,6 +28,12 @@ type process struct {
 	done    chan struct{}
 }
 
+// target is a server that requests are made to.
+type target struct {
+	*process
+	url string
+}
+
 // startProcess starts a command whose standard error goes to the file.
 func startProcess(cmd *exec.Cmd, logFile string) (*process, error) {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)

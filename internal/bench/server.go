@@ -28,8 +28,7 @@ const organization = "bench"
 
 // server is the cairn under measurement, a process of its own.
 type server struct {
-	*process
-	url        string
+	target
 	ops        string // where its metrics are
 	account    *demo.Account
 	adminToken string

@@ -93,6 +93,25 @@ func TestEverySubjectRuns(t *testing.T) {
 	}
 }
 
+// TestPeersRun measures Gitea too where make bench-peers has built it.
+func TestPeersRun(t *testing.T) {
+	t.Parallel()
+	b := tiny(t)
+	if err := b.once(t.Context(), func(ctx context.Context, b *bench) error { return measurePeers(ctx, b, "../../.cache/gitea") }); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range peerRows {
+		cairn, stock := false, row.api
+		for _, l := range b.table.lines {
+			cairn = cairn || l.name == row.name
+			stock = stock || l.subject != nil && l.subject.name == row.name && l.name == "git http-backend"
+		}
+		if !cairn || !stock {
+			t.Errorf("%s: cairn %t, git http-backend %t", row.name, cairn, stock)
+		}
+	}
+}
+
 func TestMemoryBoundRuns(t *testing.T) {
 	t.Parallel()
 	if err := tiny(t).once(t.Context(), proveMemory); err != nil {

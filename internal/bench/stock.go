@@ -25,8 +25,8 @@ const stockEnvironment = "CAIRN_BENCH_STOCK"
 
 // stock is a git http-backend that serves the repositories of a directory.
 type stock struct {
-	*process
-	root, url string
+	target
+	root string
 }
 
 // startStock starts one on a directory that it makes.
@@ -66,12 +66,18 @@ func serveStock(root string) error {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "http://"+listener.Addr().String())
-	return http.Serve(listener, &cgi.Handler{
+	backend := &cgi.Handler{
 		Path: git,
 		Args: []string{"http-backend"},
 		Env: append(demo.GitCommand(context.Background(), root).Env,
 			"GIT_PROJECT_ROOT="+root, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=bench", "REMOTE_ADDR=127.0.0.1"),
-	})
+	}
+	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The handler refuses chunked bodies, as CGI asks for their length;
+		// git http-backend reads to the end where it is told none.
+		r.TransferEncoding = nil
+		backend.ServeHTTP(w, r)
+	}))
 }
 
 // stop ends the server, which does not end by itself.
@@ -91,4 +97,30 @@ func (s *stock) add(ctx context.Context, from, name string) error {
 	}
 	_, err := demo.Git(ctx, dir, "config", "http.receivepack", "true")
 	return err
+}
+
+// stockPeer is a git http-backend among the peers: it has no API.
+func (b *bench) stockPeer(ctx context.Context) (*peer, error) {
+	s, err := startStock(ctx, b.path("peer-stock"))
+	if err != nil {
+		return nil, err
+	}
+	dir := func(repository string) string { return filepath.Join(s.root, repository+".git") }
+	return &peer{
+		target: s.target,
+		name:   "git http-backend",
+		remote: func(repository string) string { return s.url + "/" + repository + ".git" },
+		create: func(ctx context.Context, repository string) error {
+			if _, err := demo.Git(ctx, s.root, "init", "-q", "--bare", "--template=", "-b", "main", dir(repository)); err != nil {
+				return err
+			}
+			_, err := demo.Git(ctx, dir(repository), "config", "http.receivepack", "true")
+			return err
+		},
+		tidy: func(ctx context.Context, repository string) error {
+			_, err := demo.Git(ctx, dir(repository), "gc", "-q")
+			return err
+		},
+		stop: s.stop,
+	}, nil
 }

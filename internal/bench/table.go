@@ -82,7 +82,7 @@ func (t *table) put(name string, subject *line, f figure, goals []goal) {
 // print writes the table in Markdown: the median over the runs, their range
 // where there are several, and what has a goal beside it.
 func (t *table) print(w io.Writer) error {
-	rows := [][]string{{"", "median", "range", "CPU each", "peak RssAnon", "goal", "reached"}}
+	rows := [][]string{{"", "median", "range", "CPU each", "peak RssAnon", "ratio", "of CPU", "goal", "reached"}}
 	for _, l := range t.lines {
 		rows = append(rows, l.row())
 	}
@@ -112,9 +112,20 @@ func (l *line) row() []string {
 		spread,
 		orNothing(median(l.column(func(f figure) float64 { return f.cpu.Seconds() })), duration),
 		orNothing(slices.Max(l.column(func(f figure) float64 { return float64(f.anon) })), bytesUnit),
+		l.over(ofValue),
+		l.over(ofCPU),
 		strings.Join(goals, "; "),
 		strings.Join(results, "; "),
 	}
+}
+
+// over is the subject's figure over that of the line that stands beside it.
+func (l *line) over(of aspect) string {
+	if l.subject == nil || l.subject.figures[0].unit != l.figures[0].unit || of.in(l.figures[0]) == 0 || of.in(l.subject.figures[0]) == 0 {
+		return ""
+	}
+	g := goal{of: of, against: ratio}
+	return g.number(median(l.reached(g)), l.figures[0].unit)
 }
 
 // reached is what the line reached of a goal, a value for every run, sorted.
@@ -125,7 +136,8 @@ func (l *line) reached(g goal) []float64 {
 	return g.judge(l.figures, l.subject.figures)
 }
 
-// verdict says how many goals are met, and names the others.
+// verdict says how many goals are met, and names the others. It is empty if
+// there are none.
 func (t *table) verdict() string {
 	all := 0
 	var missed []string
@@ -142,6 +154,9 @@ func (t *table) verdict() string {
 			}
 			missed = append(missed, fmt.Sprintf("- %s: %s, goal %s", name, g.format(median(reached), unit), g.text(unit)))
 		}
+	}
+	if all == 0 {
+		return ""
 	}
 	text := fmt.Sprintf("%d of %d goals reached.", all-len(missed), all)
 	if len(missed) > 0 {
