@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/service"
 )
@@ -47,13 +48,15 @@ func Token(r *http.Request) string {
 }
 
 // Actor returns who signed the request's token for an organization. Its error
-// is Unauthenticated. The organization is noted for the log.
+// is Unauthenticated, or RateLimited if the organization has too many requests
+// under way. The organization is noted for the log.
 func (a *Auth) Actor(r *http.Request) (cairn.Actor, error) {
 	who, err := a.service.Authenticate(r.Context(), Token(r))
-	if err == nil {
-		NoteOrganization(r, who.Organization.Name)
+	if err != nil {
+		return who, err
 	}
-	return who, err
+	NoteOrganization(r, who.Organization.Name)
+	return who, admission.Claim(r.Context(), string(who.Organization.ID))
 }
 
 // Operator returns the operator of the server, if the request has the admin

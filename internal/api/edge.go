@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strings"
 	"time"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 )
 
@@ -22,29 +24,41 @@ const (
 
 // EdgeOptions are what surrounds every request.
 type EdgeOptions struct {
-	Logger      *slog.Logger
-	Timeout     time.Duration // from the header to the last byte
-	MaxRequests int           // at a time
+	Logger  *slog.Logger
+	Timeout time.Duration // from the header to the last byte
+	Gate    *admission.Gate
+	Pace    Pace
+	// Uncounted tells the requests that the Gate does not count, such as the
+	// questions whether the server is alive; nil is none.
+	Uncounted func(*http.Request) bool
+	// Scratch makes the files, without a name, in which long answers wait for
+	// slow clients; nil keeps them in memory.
+	Scratch func() (*os.File, error)
 	// Observe is told of every request that ended; nil is fine.
 	Observe func(method, route string, status int, took time.Duration)
 }
 
-// Edge wraps the whole server: it gives each request an id, a deadline and one
-// line in the log, and makes a panic an internal error. Nothing that a caller
-// sends but the method gets into the log unescaped, and no address or header
-// at all: they hold credentials.
+// Edge wraps the whole server: it gives each request an id, a deadline, a place
+// in the Gate and one line in the log, and makes a panic an internal error.
+// Nothing that a caller sends but the method gets into the log unescaped, and
+// no address or header at all: they hold credentials.
 func Edge(next http.Handler, o EdgeOptions) http.Handler {
-	slots := make(chan struct{}, o.MaxRequests)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		note := &note{id: requestID(r)}
-		out := &recorder{ResponseWriter: w}
+		out := &recorder{ResponseWriter: w, scratch: o.Scratch}
 		out.Header().Set("X-Request-Id", note.id)
 		started := time.Now()
-		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), noteKey{}, note), o.Timeout)
+		end := started.Add(o.Timeout)
+		ctx, cancel := context.WithDeadline(context.WithValue(r.Context(), noteKey{}, note), end)
 		defer cancel()
+		work, err := o.arrive(&ctx, r)
 		r = r.WithContext(ctx)
-		setDeadlines(out, started.Add(o.Timeout))
+		out.client = newClient(ctx, w, work, o.Pace, end)
+		if r.Body != http.NoBody {
+			r.Body = &body{r.Body, out.client}
+		}
 		defer func() {
+			work.Leave()
 			failure := recover()
 			if failure != nil && failure != http.ErrAbortHandler { //nolint:errorlint // what was panicked with
 				note.err = fmt.Errorf("panic: %v\n%s", failure, debug.Stack())
@@ -59,14 +73,21 @@ func Edge(next http.Handler, o EdgeOptions) http.Handler {
 			}
 			drain(out, r)
 		}()
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-			next.ServeHTTP(out, r)
-		default:
-			Fail(out, r, cairn.Errorf(cairn.Unavailable, "the server carries out %d requests already (max-requests); try again", o.MaxRequests))
+		if err != nil {
+			Fail(out, r, err)
+			return
 		}
+		next.ServeHTTP(out, r)
 	})
+}
+
+// arrive asks the Gate in, if it counts the request. Without it the request
+// that it returns stands for none.
+func (o EdgeOptions) arrive(ctx *context.Context, r *http.Request) (work *admission.Request, err error) {
+	if o.Uncounted == nil || !o.Uncounted(r) {
+		*ctx, work, err = o.Gate.Arrive(*ctx)
+	}
+	return work, err
 }
 
 // end writes the request's line.
@@ -104,8 +125,12 @@ func (o EdgeOptions) end(r *http.Request, out *recorder, n *note, took time.Dura
 		slog.String("request_id", n.id),
 		slog.String("remote", remote),
 	}
+	_, refused := admission.RetryAfter(n.err)
 	// An answer that began well may end badly.
-	if n.err != nil && (status >= 500 || Status(n.err) >= 500) {
+	switch {
+	case refused: // no fault, and there may be many
+		attributes = append(attributes, slog.String("refused", n.err.Error()))
+	case n.err != nil && (status >= 500 || Status(n.err) >= 500):
 		level = slog.LevelError
 		attributes = append(attributes, slog.String("error", n.err.Error()))
 	}
@@ -132,23 +157,14 @@ func requestID(r *http.Request) string {
 	return id
 }
 
-// setDeadlines ends reads and writes that hang on a slow or silent peer. A
-// connection that cannot have deadlines is one of a test.
-func setDeadlines(w http.ResponseWriter, at time.Time) {
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(at)
-	_ = control.SetWriteDeadline(at)
-}
-
 // drain reads on for a while after a refusal. A client that streams its body
 // would else see its connection break instead of the answer that says why.
 func drain(out *recorder, r *http.Request) {
 	if out.status < 400 || r.ProtoMajor != 1 || r.ContentLength == 0 || r.Header.Get("Expect") != "" {
 		return
 	}
-	control := http.NewResponseController(out)
-	_ = control.Flush()
-	_ = control.SetReadDeadline(time.Now().Add(drainTime))
+	out.Flush()
+	out.client.in = account{Pace: out.client.in.Pace, end: time.Now().Add(drainTime)}
 	_, _ = io.CopyN(io.Discard, r.Body, drainBytes)
 }
 
@@ -187,12 +203,15 @@ func NoteError(r *http.Request, err error) { noteOf(r).err = err }
 // RequestID returns the id under which the log has this request.
 func RequestID(r *http.Request) string { return noteOf(r).id }
 
-// recorder remembers the status and the size of an answer.
+// recorder remembers the status and the size of an answer, and has its client
+// take it at a pace.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	wrote  bool
-	bytes  int64
+	client  *client
+	scratch func() (*os.File, error)
+	status  int
+	wrote   bool
+	bytes   int64
 }
 
 // WriteHeader notes the first final status.
@@ -206,19 +225,13 @@ func (w *recorder) WriteHeader(status int) {
 // Write counts bytes.
 func (w *recorder) Write(p []byte) (int, error) {
 	w.begin()
-	n, err := w.ResponseWriter.Write(p)
+	n, err := w.client.write(w.ResponseWriter, p)
 	w.bytes += int64(n)
 	return n, err
 }
 
-// ReadFrom keeps the way open on which a file goes to the socket without
-// passing through this process.
-func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
-	w.begin()
-	n, err := io.Copy(w.ResponseWriter, r)
-	w.bytes += n
-	return n, err
-}
+// ReadFrom copies through a buffer that requests share.
+func (w *recorder) ReadFrom(r io.Reader) (int64, error) { return copyTo(w, r) }
 
 func (w *recorder) begin() {
 	if !w.wrote {
@@ -229,7 +242,7 @@ func (w *recorder) begin() {
 // Flush sends what was written so far.
 func (w *recorder) Flush() {
 	w.begin()
-	_ = http.NewResponseController(w.ResponseWriter).Flush()
+	w.client.flush()
 }
 
 // Unwrap is for http.ResponseController.

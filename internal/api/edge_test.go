@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 )
 
@@ -22,7 +23,7 @@ import (
 func logged(t *testing.T, h http.Handler, r *http.Request) (*httptest.ResponseRecorder, map[string]any) {
 	t.Helper()
 	var log bytes.Buffer
-	edge := Edge(h, EdgeOptions{Logger: slog.New(slog.NewJSONHandler(&log, nil)), Timeout: time.Minute, MaxRequests: 4})
+	edge := Edge(h, EdgeOptions{Logger: slog.New(slog.NewJSONHandler(&log, nil)), Timeout: time.Minute, Gate: admission.New(admission.Options{})})
 	w := httptest.NewRecorder()
 	edge.ServeHTTP(w, r)
 	if n := strings.Count(log.String(), "\n"); n != 1 {
@@ -94,7 +95,7 @@ func TestPanicInTheMiddleBreaksTheConnection(t *testing.T) {
 	server := httptest.NewServer(Edge(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(bytes.Repeat([]byte("x"), 100_000))
 		panic("half way")
-	}), EdgeOptions{Logger: slog.New(slog.DiscardHandler), Timeout: time.Minute, MaxRequests: 4}))
+	}), EdgeOptions{Logger: slog.New(slog.DiscardHandler), Timeout: time.Minute, Gate: admission.New(admission.Options{})}))
 	defer server.Close()
 	response, err := server.Client().Get(server.URL)
 	if err == nil {
@@ -110,7 +111,7 @@ func TestRefusalOfAStreamIsSeen(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(Edge(Handler(func(http.ResponseWriter, *http.Request) error {
 		return cairn.Errorf(cairn.Denied, "no")
-	}), EdgeOptions{Logger: slog.New(slog.DiscardHandler), Timeout: time.Minute, MaxRequests: 4}))
+	}), EdgeOptions{Logger: slog.New(slog.DiscardHandler), Timeout: time.Minute, Gate: admission.New(admission.Options{})}))
 	defer server.Close()
 	body := io.LimitReader(zeros{}, 16<<20) // of unknown length, much more than net/http reads on by itself
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, struct{ io.Reader }{body})
@@ -136,7 +137,7 @@ func TestTimeLimit(t *testing.T) {
 	edge := Edge(Handler(func(_ http.ResponseWriter, r *http.Request) error {
 		<-r.Context().Done()
 		return fmt.Errorf("walk: %w", r.Context().Err())
-	}), EdgeOptions{Logger: slog.New(slog.DiscardHandler), Timeout: time.Millisecond, MaxRequests: 1})
+	}), EdgeOptions{Logger: slog.New(slog.DiscardHandler), Timeout: time.Millisecond, Gate: admission.New(admission.Options{})})
 	w := httptest.NewRecorder()
 	edge.ServeHTTP(w, request(t, http.MethodGet, "/", nil))
 	if w.Code != http.StatusGatewayTimeout {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 )
 
@@ -21,6 +24,7 @@ var statuses = map[cairn.Kind]int{
 	cairn.Conflict:        http.StatusConflict,
 	cairn.Stale:           http.StatusPreconditionFailed,
 	cairn.TooLarge:        http.StatusRequestEntityTooLarge,
+	cairn.TimedOut:        http.StatusRequestTimeout,
 	cairn.RateLimited:     http.StatusTooManyRequests,
 	cairn.Unavailable:     http.StatusServiceUnavailable,
 	cairn.Internal:        http.StatusInternalServerError,
@@ -72,4 +76,16 @@ func Text(err error) string {
 	default:
 		return http.StatusText(status)
 	}
+}
+
+// SetRetryAfter tells when to ask again, where the status says that it may help.
+func SetRetryAfter(h http.Header, status int, err error) {
+	if status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests {
+		return
+	}
+	after, ok := admission.RetryAfter(err)
+	if !ok {
+		after = time.Second
+	}
+	h.Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
 }

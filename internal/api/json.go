@@ -3,8 +3,10 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 )
@@ -37,9 +39,7 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="cairn"`)
 	}
-	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "1")
-	}
+	SetRetryAfter(w.Header(), status, err)
 	title := http.StatusText(status)
 	if status == statusClientClosed {
 		title = "Client Closed Request"
@@ -47,9 +47,8 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	_ = Write(w, status, Problem{Error: Text(err), Status: status, Title: title})
 }
 
-// Write answers with a value as JSON. Its error is always nil: what goes wrong
-// once the status is sent can only be seen by the caller. It returns one so
-// that a Handler can end with it.
+// Write answers with a value as JSON. Its error, if there is one, comes before
+// the status is sent: what goes wrong later only the caller sees.
 func Write(w http.ResponseWriter, status int, value any) error {
 	body, err := json.Marshal(value)
 	if err != nil {
@@ -58,9 +57,42 @@ func Write(w http.ResponseWriter, status int, value any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
+	body = append(body, '\n')
+	out, ok := w.(*recorder)
+	if !ok || out.scratch == nil || len(body) <= maxWaiting {
+		w.WriteHeader(status)
+		_, _ = w.Write(body)
+		return nil
+	}
+	file, err := spool(out.scratch, body)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	body = nil // so that it is free while a slow client reads
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
+	_, _ = copyTo(w, file)
 	return nil
+}
+
+// maxWaiting is the longest JSON answer that waits in memory until its client
+// has taken it. Longer ones wait in a file.
+const maxWaiting = 1 << 20
+
+// spool puts bytes into a scratch file and goes back to its start.
+func spool(scratch func() (*os.File, error), data []byte) (*os.File, error) {
+	file, err := scratch()
+	if err != nil {
+		return nil, fmt.Errorf("spool an answer: %w", err)
+	}
+	_, err = file.Write(data)
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("spool an answer: %w", err), file.Close())
+	}
+	return file, nil
 }
 
 // Decode reads the body as one JSON value of at most MaxJSON bytes, whatever
@@ -89,6 +121,8 @@ func badJSON(err error) error {
 	switch {
 	case err == nil:
 		return cairn.Errorf(cairn.Invalid, "the body holds more than one JSON value")
+	case cairn.KindOf(err) == cairn.TimedOut:
+		return err
 	case errors.As(err, &tooLarge):
 		return cairn.Errorf(cairn.TooLarge, "the body is larger than %d bytes", tooLarge.Limit)
 	case errors.As(err, &kind):

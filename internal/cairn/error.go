@@ -19,6 +19,7 @@ const (
 	Conflict        Kind = "conflict"        // the state is not the one that the request assumes
 	Stale           Kind = "stale"           // a guard named another state than the present one
 	TooLarge        Kind = "too large"       // over a documented limit
+	TimedOut        Kind = "timed out"       // the caller was too slow
 	RateLimited     Kind = "rate limited"    // too much at once; later it may do
 	Unavailable     Kind = "unavailable"     // a store or the server cannot answer now
 	Internal        Kind = "internal"        // a fault of the server

@@ -46,7 +46,16 @@ type Config struct {
 	RequestTimeout time.Duration `name:"request-timeout" default:"1h" help:"time for a request from its header to the last byte of the answer"`
 	IdleTimeout    time.Duration `name:"idle-timeout" default:"2m" help:"time that an idle connection is kept"`
 	DrainTimeout   time.Duration `name:"drain-timeout" default:"30s" help:"time for requests under way to finish when the server stops"`
-	MaxRequests    int           `name:"max-requests" default:"1024" help:"requests carried out at a time; more are answered 503"`
+	StallTimeout   time.Duration `name:"stall-timeout" default:"2m" help:"time in which something of a body must move, in either direction"`
+	MinRate        Size          `name:"min-rate" default:"256" zero:"ok" help:"bytes a second that a client must send or take on average, after the first stall-timeout; 0: no floor"`
+
+	MaxConnections int           `name:"max-connections" default:"8192" help:"connections open at a time; more are closed"`
+	MaxRequests    int           `name:"max-requests" default:"2048" help:"requests under way at a time; more are answered 503"`
+	MaxOrgRequests int           `name:"max-organization-requests" default:"0" zero:"ok" help:"requests of one organization under way; more are answered 429; 0: half of max-requests"`
+	WorkSlots      int           `name:"work-slots" default:"0" zero:"ok" help:"heavy operations at work at a time; 0: two for each CPU, at least 4"`
+	OrgWorkSlots   int           `name:"organization-work-slots" default:"0" zero:"ok" help:"of them, those of one organization; 0: three quarters"`
+	WorkQueue      int           `name:"work-queue" default:"256" help:"heavy operations of one organization that wait for a slot; more are answered 429"`
+	WorkWait       time.Duration `name:"work-wait" default:"1m" help:"longest wait for a slot; then 429 if the organization has its share, else 503"`
 
 	CacheSize    Size          `name:"cache-size" default:"64MiB" help:"decoded objects kept in memory"`
 	InlineLimit  Size          `name:"inline-limit" default:"256KiB" help:"largest pack that is kept in the metadata store"`
@@ -63,7 +72,6 @@ type Config struct {
 	MaxTokenTTL      time.Duration `name:"max-token-ttl" default:"87600h" help:"time from a token's iat to its exp"`
 	MaxPolicyRules   int           `name:"max-policy-rules" default:"256" help:"ref rules in one token"`
 	MaxRefsPerPush   int           `name:"max-refs-per-push" default:"10000" help:"refs that one push moves"`
-	MaxGitRequests   int           `name:"max-git-requests" default:"256" help:"fetches and pushes of one organization at a time; more are answered 429"`
 	MaxDiffFileSize  Size          `name:"max-diff-file-size" default:"500kB" help:"largest file that a diff shows"`
 	MaxDiffFileLines int           `name:"max-diff-file-lines" default:"2000" help:"most changed lines of a file that a diff shows"`
 	MaxWalkEntries   int64         `name:"max-walk-entries" default:"5000000" help:"tree entries that one listing or diff visits"`
@@ -136,6 +144,7 @@ func (s Size) String() string {
 // setting is one field of a Config as text. It is a pflag.Value.
 type setting struct {
 	name, fallback, help string
+	zero                 bool // has a meaning, which help tells
 	field                reflect.Value
 }
 
@@ -144,7 +153,7 @@ func (c *Config) settings() []setting {
 	all := make([]setting, v.NumField())
 	for i := range all {
 		tag := v.Type().Field(i).Tag
-		all[i] = setting{tag.Get("name"), tag.Get("default"), tag.Get("help"), v.Field(i)}
+		all[i] = setting{tag.Get("name"), tag.Get("default"), tag.Get("help"), tag.Get("zero") != "", v.Field(i)}
 	}
 	return all
 }

@@ -164,14 +164,14 @@ func (c Config) check() error {
 	return c.checkPositive()
 }
 
-// checkPositive refuses zero where it would mean "nothing works" or, worse,
-// silently the default.
+// checkPositive refuses zero where it has no meaning of its own: it would be
+// "nothing works" or, worse, silently the default.
 func (c Config) checkPositive() error {
 	for _, s := range c.settings() {
 		zero := false
 		switch s.Type() {
 		case "number", "size", "time":
-			zero = s.field.Int() == 0
+			zero = s.field.Int() == 0 && !s.zero
 		}
 		if zero {
 			return fmt.Errorf("%s: must be greater than zero", s.name)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/git"
 )
 
@@ -47,15 +48,26 @@ func (c *planCache) get(ctx context.Context, key string, plan func() (*sharedSet
 			c.leave(key, p, objects)
 			return objects, err
 		}
-		select {
-		case <-p.ready:
-			if p.objects != nil {
-				return p.objects, nil
-			}
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := p.wait(ctx); err != nil {
+			return nil, err
+		}
+		if p.objects != nil {
+			return p.objects, nil
 		}
 	}
+}
+
+// wait waits for whoever makes the plan, who may need a slot for work to go on.
+func (p *cachedPlan) wait(ctx context.Context) error {
+	regain := admission.Lend(ctx)
+	select {
+	case <-p.ready:
+	case <-ctx.Done():
+	}
+	if err := regain(); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 func (c *planCache) enter(key string) (p *cachedPlan, mine bool) {

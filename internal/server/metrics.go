@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/odb"
 )
 
@@ -21,6 +22,7 @@ type metrics struct {
 	compactions *prometheus.CounterVec
 	merged      prometheus.Counter
 	swept       *prometheus.CounterVec
+	waits       *prometheus.HistogramVec
 }
 
 func newMetrics(store *odb.Store, version string, queued func() int) *metrics {
@@ -40,6 +42,11 @@ func newMetrics(store *odb.Store, version string, queued func() int) *metrics {
 		swept: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cairn_swept_total", Help: "Things that sweeps removed, by kind.",
 		}, []string{"kind"}),
+		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "cairn_work_wait_seconds",
+			Help:    "Time that heavy operations waited for a slot, by class and by how the wait ended.",
+			Buckets: []float64{.001, .01, .1, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"class", "outcome"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "cairn_build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"version": version},
@@ -49,7 +56,7 @@ func newMetrics(store *odb.Store, version string, queued func() int) *metrics {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	m.registry.MustRegister(
-		m.requests, m.compactions, m.merged, m.swept, build,
+		m.requests, m.compactions, m.merged, m.swept, m.waits, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("cairn_object_cache_bytes", "Decoded objects in memory.", func() float64 { return float64(store.Stats().CachedBytes) }),
 		gauge("cairn_open_packs", "Packs that are open for reading.", func() float64 { return float64(store.Stats().OpenPacks) }),
@@ -79,6 +86,43 @@ func (m *metrics) sweptAway(r odb.SweepResult) {
 	m.swept.WithLabelValues("repository").Add(float64(r.Repositories))
 	m.swept.WithLabelValues("pack").Add(float64(r.Packs))
 	m.swept.WithLabelValues("orphan").Add(float64(r.Orphans))
+}
+
+// waited counts a wait for a slot for work.
+func (m *metrics) waited(class admission.Class, outcome admission.Outcome, took time.Duration) {
+	m.waits.WithLabelValues(string(class), string(outcome)).Observe(took.Seconds())
+}
+
+// gateMetrics shows the state of a Gate, all of one moment.
+type gateMetrics struct {
+	gate     *admission.Gate
+	requests *prometheus.Desc
+	work     *prometheus.Desc
+}
+
+func newGateMetrics(gate *admission.Gate) *gateMetrics {
+	return &gateMetrics{
+		gate:     gate,
+		requests: prometheus.NewDesc("cairn_requests", "Requests under way.", nil, nil),
+		work:     prometheus.NewDesc("cairn_work", "Heavy operations under way, by class and state.", []string{"class", "state"}, nil),
+	}
+}
+
+// Describe sends what there is to show.
+func (g *gateMetrics) Describe(to chan<- *prometheus.Desc) {
+	to <- g.requests
+	to <- g.work
+}
+
+// Collect sends the present figures.
+func (g *gateMetrics) Collect(to chan<- prometheus.Metric) {
+	stats := g.gate.Stats()
+	to <- prometheus.MustNewConstMetric(g.requests, prometheus.GaugeValue, float64(stats.Requests))
+	for class, c := range stats.Classes {
+		for state, n := range map[string]int{"working": c.Working, "waiting": c.Waiting, "lent": c.Lent} {
+			to <- prometheus.MustNewConstMetric(g.work, prometheus.GaugeValue, float64(n), string(class), state)
+		}
+	}
 }
 
 // opsHandler serves what is for operators alone, on a listener of its own.

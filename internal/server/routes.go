@@ -57,6 +57,12 @@ func isGit(r *http.Request) bool {
 	return strings.HasSuffix(path, ".git/info/refs") || strings.HasSuffix(path, ".git/git-upload-pack") || strings.HasSuffix(path, ".git/git-receive-pack")
 }
 
+// isHealthCheck tells the questions that must be answered however busy the
+// server is.
+func isHealthCheck(r *http.Request) bool {
+	return r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
+}
+
 func notFound(http.ResponseWriter, *http.Request) error {
 	return cairn.Errorf(cairn.NotFound, "there is nothing at this address; /openapi.json lists what there is")
 }

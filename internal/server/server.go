@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/config"
@@ -45,6 +46,7 @@ type Server struct {
 	store   *odb.Store
 	service *service.Service
 	worker  atomic.Pointer[worker.Worker]
+	gate    *admission.Gate
 	metrics *metrics
 
 	main, ops *http.Server
@@ -62,7 +64,7 @@ func Start(ctx context.Context, c config.Config, logger *slog.Logger, version st
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	if err := s.listen(); err != nil {
+	if err := s.listen(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -136,8 +138,24 @@ func (s *Server) open(ctx context.Context) (err error) {
 		Changed: func(key cairn.RepositoryKey) { s.worker.Load().Changed(key) },
 	})
 	s.metrics = newMetrics(s.store, s.version, func() int { return s.worker.Load().Queued() })
+	s.openGate()
 	s.startWorker()
 	return nil
+}
+
+// openGate makes what bounds the requests under way, and its figures.
+func (s *Server) openGate() {
+	c := s.config
+	s.gate = admission.New(admission.Options{
+		Requests:       c.MaxRequests,
+		TenantRequests: c.MaxOrgRequests,
+		Slots:          c.WorkSlots,
+		TenantSlots:    c.OrgWorkSlots,
+		Queue:          c.WorkQueue,
+		Wait:           c.WorkWait,
+		Observe:        s.metrics.waited,
+	})
+	s.metrics.registry.MustRegister(newGateMetrics(s.gate))
 }
 
 func limits(c config.Config) service.Limits {
@@ -149,7 +167,6 @@ func limits(c config.Config) service.Limits {
 		TokenTTL:      c.MaxTokenTTL,
 		PolicyRules:   c.MaxPolicyRules,
 		RefsPerPush:   c.MaxRefsPerPush,
-		GitRequests:   c.MaxGitRequests,
 		DiffFileSize:  int64(c.MaxDiffFileSize),
 		DiffFileLines: c.MaxDiffFileLines,
 		WalkEntries:   c.MaxWalkEntries,
@@ -209,8 +226,8 @@ func (s *Server) startWorker() {
 }
 
 // listen opens the listeners and begins to serve them.
-func (s *Server) listen() error {
-	listener, err := net.Listen("tcp", s.config.Listen)
+func (s *Server) listen(ctx context.Context) error {
+	listener, err := listen(ctx, s.config.Listen, s.config.MaxConnections)
 	if err != nil {
 		return fmt.Errorf("listen: %w; choose another address with --listen", err)
 	}
@@ -321,6 +338,7 @@ func (s *Server) unready(ctx context.Context) string {
 // drain-timeout, then everything is closed.
 func (s *Server) Stop() error {
 	s.draining.Store(true)
+	s.gate.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.DrainTimeout)
 	defer cancel()
 	err := s.main.Shutdown(ctx)
@@ -397,10 +415,13 @@ func hostPort(address net.Addr) string {
 // edge is the handler of the main listener.
 func (s *Server) edge() http.Handler {
 	edge := api.Edge(s.routes(), api.EdgeOptions{
-		Logger:      s.logger,
-		Timeout:     s.config.RequestTimeout,
-		MaxRequests: s.config.MaxRequests,
-		Observe:     s.metrics.observe,
+		Logger:    s.logger,
+		Timeout:   s.config.RequestTimeout,
+		Gate:      s.gate,
+		Pace:      api.Pace{Stall: s.config.StallTimeout, Rate: int64(s.config.MinRate)},
+		Uncounted: isHealthCheck,
+		Scratch:   s.store.Scratch,
+		Observe:   s.metrics.observe,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.running.Add(1)

@@ -254,8 +254,13 @@ func TestRequestsBeyondMaxRequestsAreRefused(t *testing.T) {
 	if _, err := write.Write([]byte(`{`)); err != nil { // returns when the request is being carried out
 		t.Fatal(err)
 	}
-	if status, body := get(t, s.URL()+"/healthz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "max-requests") {
+	if status, body := get(t, s.URL()+"/openapi.json"); status != http.StatusServiceUnavailable || !strings.Contains(body, "max-requests") {
 		t.Errorf("got %d %s", status, body)
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if status, body := get(t, s.URL()+path); status != http.StatusOK {
+			t.Errorf("%s of a busy server: got %d %s", path, status, body)
+		}
 	}
 	if _, err := write.Write([]byte(`"name":"acme"}`)); err != nil {
 		t.Fatal(err)
@@ -264,7 +269,7 @@ func TestRequestsBeyondMaxRequestsAreRefused(t *testing.T) {
 	if err := <-answered; err != nil {
 		t.Error(err)
 	}
-	if status, _ := get(t, s.URL()+"/healthz"); status != http.StatusOK {
+	if status, _ := get(t, s.URL()+"/openapi.json"); status != http.StatusOK {
 		t.Errorf("afterwards: got %d", status)
 	}
 }

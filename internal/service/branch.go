@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/odb"
@@ -290,6 +291,9 @@ func (s *Service) BranchDiff(ctx context.Context, who cairn.Actor, repo cairn.Re
 		if tips[i], err = sn.PeelToCommit(ctx, ref.Target); err != nil {
 			return BranchDiff{}, err
 		}
+	}
+	if err := admission.Enter(ctx, admission.Diff); err != nil {
+		return BranchDiff{}, err
 	}
 	from := tips[1]
 	if out.MergeBase, err = mergeBase(ctx, sn, tips[0], tips[1]); err != nil {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/git/graph"
@@ -66,6 +67,11 @@ func (s *Service) ListCommits(ctx context.Context, who cairn.Actor, repo cairn.R
 	tip, skip, err := q.begin(ctx, sn, listing)
 	if err != nil {
 		return CommitPage{}, err
+	}
+	if path != "" || skip > maxCommitsPerPage {
+		if err := admission.Enter(ctx, admission.History); err != nil {
+			return CommitPage{}, err
+		}
 	}
 	limit := clampLimit(q.Limit, commitsPerPage, maxCommitsPerPage)
 	next := newLog(sn, tip, path)

@@ -111,7 +111,7 @@ func (q *queuedWrite) begin(t *testing.T, s *Service, who cairn.Actor) *CommitWr
 	if q.large {
 		content = slices.Repeat(content, smallContents/len(content)+1)
 	}
-	if err := w.AddChunk("c", content, true); err != nil {
+	if err := w.AddChunk(t.Context(), "c", content, true); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -416,7 +416,7 @@ func TestNoUpdateIsLost(t *testing.T) {
 				if n%5 == 2 {
 					go cancel()
 				}
-				if err := w.AddChunk("c", fmt.Append(nil, i, n), true); err != nil {
+				if err := w.AddChunk(t.Context(), "c", fmt.Append(nil, i, n), true); err != nil {
 					t.Error(err)
 				}
 				done, err := w.Commit(ctx)

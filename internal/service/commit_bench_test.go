@@ -72,7 +72,7 @@ func benchCommit(b *testing.B, s *Service, who cairn.Actor, turn, files, apart i
 	}
 	defer w.Close()
 	for i := range files {
-		if err := w.AddChunk(fmt.Sprint(i), fmt.Appendf(nil, "// turn %d, file %d\n%s", turn, i, benchText), true); err != nil {
+		if err := w.AddChunk(b.Context(), fmt.Sprint(i), fmt.Appendf(nil, "// turn %d, file %d\n%s", turn, i, benchText), true); err != nil {
 			b.Error(err)
 		}
 	}

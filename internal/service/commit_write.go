@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/odb"
@@ -17,6 +18,9 @@ const (
 	// longest name or email of an author.
 	maxMessage  = 1 << 20
 	maxIdentity = 1 << 10
+	// manyChanges is how many paths make a commit a heavy operation, as more
+	// than smallContents bytes do.
+	manyChanges = 1000
 	// maxTries is how often a write is redone because another one was
 	// faster. Writers of one process queue, so only pushes and other nodes
 	// can be faster, and each time one of them did get its write done.
@@ -138,6 +142,11 @@ func (s *Service) BeginCommit(ctx context.Context, who cairn.Actor, repo cairn.R
 	if _, err := w.start(ctx, &batch{Snapshot: sn}); err != nil {
 		return nil, err
 	}
+	if len(w.changes) > manyChanges {
+		if err := admission.Enter(ctx, admission.Commit); err != nil {
+			return nil, err
+		}
+	}
 	w.contents = newContents(s, w.repo, request.Files, w.changes)
 	return w, nil
 }
@@ -145,7 +154,12 @@ func (s *Service) BeginCommit(ctx context.Context, who cairn.Actor, repo cairn.R
 // AddChunk adds bytes to a content; last says that they are its last. Chunks
 // of different contents may come interleaved. The writer keeps data. Content
 // that no path needs in the end is dropped.
-func (w *CommitWriter) AddChunk(contentID string, data []byte, last bool) error {
+func (w *CommitWriter) AddChunk(ctx context.Context, contentID string, data []byte, last bool) error {
+	if w.contents.total+int64(len(data)) > smallContents {
+		if err := admission.Enter(ctx, admission.Commit); err != nil {
+			return err
+		}
+	}
 	return w.contents.add(contentID, data, last)
 }
 

@@ -26,7 +26,7 @@ func write(t testing.TB, s *Service, who cairn.Actor, target CommitTarget, path,
 		return CommitResult{}, err
 	}
 	defer w.Close()
-	if err := w.AddChunk("c", []byte(content), true); err != nil {
+	if err := w.AddChunk(t.Context(), "c", []byte(content), true); err != nil {
 		return CommitResult{}, err
 	}
 	return w.Commit(t.Context())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/git/diff"
@@ -89,6 +90,9 @@ func (s *Service) CommitDiff(ctx context.Context, who cairn.Actor, repo cairn.Re
 	defer sn.Close()
 	if q.Commit.Name == "" {
 		return CommitDiff{}, cairn.Errorf(cairn.Invalid, "the commit to show is required")
+	}
+	if err := admission.Enter(ctx, admission.Diff); err != nil {
+		return CommitDiff{}, err
 	}
 	var out CommitDiff
 	if out.Commit, err = q.Commit.resolve(ctx, sn); err != nil {

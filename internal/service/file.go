@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/odb"
@@ -62,6 +63,11 @@ func (s *Service) ListFiles(ctx context.Context, who cairn.Actor, repo cairn.Rep
 	position, err := listing.position(q.Cursor, 1)
 	if err != nil {
 		return FilePage{}, err
+	}
+	if q.Recursive {
+		if err := admission.Enter(ctx, admission.List); err != nil {
+			return FilePage{}, err
+		}
 	}
 	page := FilePage{Ref: q.Name, Entries: []FileEntry{}}
 	if page.Commit, err = q.resolve(ctx, sn); err != nil {

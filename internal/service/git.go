@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/git/pack"
@@ -57,7 +57,6 @@ type GitSession struct {
 	who     cairn.Actor
 	remote  Remote
 	write   bool // git-receive-pack
-	counted bool // by Begin
 	sn      *odb.Snapshot
 }
 
@@ -78,51 +77,8 @@ func (s *Service) OpenGit(ctx context.Context, who cairn.Actor, repo cairn.Repos
 	return &GitSession{service: s, who: who, remote: remote, write: write, sn: sn}, nil
 }
 
-// Begin asks for one of the organization's places for fetches and pushes, which
-// Close gives back. It returns RateLimited if all are taken.
-func (g *GitSession) Begin() error {
-	limit := g.service.limits.GitRequests
-	if !g.service.gits.enter(g.who.Organization.ID, limit) {
-		return cairn.Errorf(cairn.RateLimited, "the organization has %d fetches and pushes under way (max-git-requests); try again", limit)
-	}
-	g.counted = true
-	return nil
-}
-
 // Close ends the session.
-func (g *GitSession) Close() {
-	g.sn.Close()
-	if g.counted {
-		g.service.gits.leave(g.who.Organization.ID)
-	}
-}
-
-// gauge counts what is under way for each organization.
-type gauge struct {
-	mu     sync.Mutex
-	counts map[cairn.OrganizationID]int
-}
-
-func (g *gauge) enter(org cairn.OrganizationID, limit int) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.counts[org] >= limit {
-		return false
-	}
-	if g.counts == nil {
-		g.counts = map[cairn.OrganizationID]int{}
-	}
-	g.counts[org]++
-	return true
-}
-
-func (g *gauge) leave(org cairn.OrganizationID) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.counts[org]--; g.counts[org] == 0 {
-		delete(g.counts, org)
-	}
-}
+func (g *GitSession) Close() { g.sn.Close() }
 
 // Advertise writes the answer to a client's first question: in version 2 what
 // the server can do, else its refs too.
@@ -222,6 +178,9 @@ func (g *GitSession) objectInfo(ctx context.Context, q protocol.ObjectInfoReques
 // fetch answers with what is known and, when the client has said enough, with
 // the pack.
 func (g *GitSession) fetch(ctx context.Context, q *protocol.FetchRequest, out *gitWriter) error {
+	if err := admission.Enter(ctx, admission.Fetch); err != nil {
+		return err
+	}
 	f, err := g.sn.Negotiate(ctx, g.remote.view(), q)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/git/protocol"
@@ -112,6 +113,10 @@ func (p *push) run(ctx context.Context) error {
 	}
 	var staged []odb.Staged
 	if p.request.Pack != nil {
+		if err := admission.Enter(ctx, admission.Push); err != nil {
+			p.failAll(gitText(err))
+			return errors.Join(err, p.drain())
+		}
 		if err := p.receive(ctx); err != nil {
 			p.failAll(reasonUnpacker)
 			p.unpack = gitText(err)

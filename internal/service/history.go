@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/git/graph"
 	"github.com/cairn-storage/cairn/internal/odb"
@@ -115,6 +116,9 @@ func (s *Service) lastChange(ctx context.Context, sn *odb.Snapshot, from git.Obj
 	key := changeKey{from, path}
 	if id, ok := s.changes.get(key); ok {
 		return id, nil
+	}
+	if err := admission.Enter(ctx, admission.History); err != nil {
+		return git.ObjectID{}, err
 	}
 	h := newPathHistory(sn, path)
 	for w := graph.NewWalk(h, []git.ObjectID{from}, nil); ; {

@@ -17,7 +17,6 @@ type Limits struct {
 	RefsPerPush   int           // refs moved by one push; default 10,000
 	DiffFileSize  int64         // bytes of a file that a diff shows; default 500 KB
 	DiffFileLines int           // changed lines of a file that a diff shows; default 2,000
-	GitRequests   int           // fetches and pushes of one organization at a time; default 256
 	// Git bounds what one request of a Git client may hold. If its Wants is
 	// zero, all of it is protocol.DefaultLimits.
 	Git         protocol.Limits
@@ -34,7 +33,6 @@ func (l Limits) withDefaults() Limits {
 	set(&l.RefsPerPush, 10_000)
 	set(&l.DiffFileSize, 500_000)
 	set(&l.DiffFileLines, 2_000)
-	set(&l.GitRequests, 256)
 	set(&l.WalkEntries, 5_000_000)
 	if l.Git.Wants == 0 {
 		l.Git = protocol.DefaultLimits()

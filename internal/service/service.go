@@ -24,7 +24,6 @@ type Service struct {
 	changed  func(cairn.RepositoryKey)
 	keys     keyCache
 	commits  batcher[*queuedCommit]
-	gits     gauge
 	changes  changeCache
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/odb"
 )
@@ -37,6 +38,9 @@ func (s *Service) CheckRepository(ctx context.Context, who cairn.Actor, name cai
 	}
 	found, err := s.Repository(ctx, who, name)
 	if err != nil {
+		return odb.CheckResult{}, err
+	}
+	if err := admission.Enter(ctx, admission.Check); err != nil {
 		return odb.CheckResult{}, err
 	}
 	result, err := s.store.Check(ctx, found.RepositoryKey, progress)

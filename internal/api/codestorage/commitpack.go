@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -212,7 +211,7 @@ func (f *face) writeCommit(r *request, m metadata, body *lines) (service.CommitR
 		if err != nil {
 			return none, err
 		}
-		if err := writer.AddChunk(c.contentID, c.data, c.last); err != nil {
+		if err := writer.AddChunk(r.Context(), c.contentID, c.data, c.last); err != nil {
 			return none, err
 		}
 	}
@@ -241,6 +240,7 @@ var labels = map[int]string{
 	http.StatusRequestEntityTooLarge: "invalid",
 	http.StatusTooManyRequests:       "unavailable",
 	http.StatusServiceUnavailable:    "unavailable",
+	http.StatusRequestTimeout:        "timeout",
 	http.StatusGatewayTimeout:        "timeout",
 	http.StatusInternalServerError:   "internal",
 }
@@ -275,11 +275,9 @@ func failCommit(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.As(err, &tip) {
 		out.Result.Old = tip.Current.String()
 	}
-	switch status {
-	case http.StatusUnauthorized:
+	api.SetRetryAfter(w.Header(), status, err)
+	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="cairn"`)
-	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", strconv.Itoa(1))
 	}
 	if strings.TrimSpace(out.Title) == "" {
 		out.Title = "Client Closed Request"

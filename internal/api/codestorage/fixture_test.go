@@ -23,6 +23,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/api/codestorage"
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -69,7 +70,7 @@ func newWorld(t testing.TB, change ...func(*service.Options)) *world {
 	w.service = service.New(o)
 	w.key = w.addOrganization(t, w.org)
 	face := codestorage.New(w.service, codestorage.Options{ExternalURL: "https://git.example.com/"})
-	w.server = httptest.NewServer(api.Edge(face, api.EdgeOptions{Logger: logger, Timeout: time.Minute, MaxRequests: 256}))
+	w.server = httptest.NewServer(api.Edge(face, api.EdgeOptions{Logger: logger, Timeout: time.Minute, Gate: admission.New(admission.Options{})}))
 	t.Cleanup(w.server.Close)
 	return w
 }

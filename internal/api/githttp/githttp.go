@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git/protocol"
@@ -128,6 +129,11 @@ func (f *Face) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer session.Close()
 	if q.advertise {
+		// Of what is refused here Git shows the text; later it has to be told
+		// in the protocol.
+		if err := admission.Full(r.Context()); err != nil {
+			return err
+		}
 		answer(w, "application/x-"+q.service+"-advertisement")
 		api.NoteError(r, session.Advertise(r.Context(), w, q.version))
 		return nil
@@ -211,9 +217,6 @@ func (f *Face) exchange(w http.ResponseWriter, r *http.Request, q request, sessi
 	if err != nil {
 		return err
 	}
-	if err := session.Begin(); err != nil {
-		return err
-	}
 	answer(w, "application/x-"+q.service+"-result")
 	if q.service == uploadPack {
 		api.NoteError(r, session.UploadPack(r.Context(), body, w, q.version))
@@ -280,9 +283,8 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 		status, text = http.StatusUnsupportedMediaType, err.Error()
 	case status == http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Basic realm="Git Repository"`)
-	case status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", "1")
 	}
+	api.SetRetryAfter(w.Header(), status, err)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -8,7 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"net/http"
+	"log/slog"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -20,6 +20,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/api/githttp"
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -43,6 +44,7 @@ type server struct {
 	root    string
 	admin   cairn.Actor
 	key     *ecdsa.PrivateKey
+	gate    *admission.Gate
 }
 
 type config struct {
@@ -52,6 +54,7 @@ type config struct {
 	tls     bool
 	// metadata, if not nil, is given the store to wrap it.
 	metadata func(cairn.Metadata) cairn.Metadata
+	gate     admission.Options
 }
 
 func start(t testing.TB, change ...func(*config)) *server {
@@ -82,7 +85,8 @@ func start(t testing.TB, change ...func(*config)) *server {
 	check(t, err)
 	s.key = s.newKey("acme")
 	face := githttp.New(s.service, api.NewAuth(s.service, adminToken), c.options)
-	handler := http.Handler(face)
+	s.gate = admission.New(c.gate)
+	handler := api.Edge(face, api.EdgeOptions{Logger: slog.New(slog.DiscardHandler), Timeout: time.Hour, Gate: s.gate})
 	web := httptest.NewUnstartedServer(handler)
 	if c.tls {
 		web.EnableHTTP2 = true

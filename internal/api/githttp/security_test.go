@@ -611,23 +611,6 @@ func TestGzipBombRefused(t *testing.T) {
 	}
 }
 
-func TestLimitOfRequestsAtOnce(t *testing.T) {
-	t.Parallel()
-	s := start(t, func(c *config) { c.limits = service.Limits{GitRequests: 1} })
-	work(t, s, "r", "protocol.version=2")
-	held, err := s.service.OpenGit(t.Context(), s.admin, "r", service.NormalRemote, false)
-	check(t, err)
-	check(t, held.Begin())
-	body := lines("command=ls-refs", "0000")
-	if status, text := s.post("r.git", "git-upload-pack", s.token("r"), strings.NewReader(body), "Git-Protocol", "version=2"); status != http.StatusTooManyRequests {
-		t.Errorf("status %d: %s", status, text)
-	}
-	held.Close()
-	if status, text := s.post("r.git", "git-upload-pack", s.token("r"), strings.NewReader(body), "Git-Protocol", "version=2"); status != http.StatusOK {
-		t.Errorf("status %d: %s", status, text)
-	}
-}
-
 func TestGzippedPush(t *testing.T) {
 	t.Parallel()
 	s := start(t)
