@@ -29,7 +29,7 @@ var layers = []struct {
 	{prefix: "internal/cairn", layer: 1},
 	{prefix: "internal/admission", layer: 1, also: []string{"internal/cairn"}},
 	{prefix: "internal/storage", layer: 2, also: []string{"internal/storage"}},
-	{prefix: "internal/odb", layer: 2},
+	{prefix: "internal/odb", layer: 2, also: []string{"internal/gitexec"}},
 	{prefix: "internal/gitexec", layer: 2},
 	{prefix: "internal/egress", layer: 2},
 	{prefix: "internal/service", layer: 3},
