@@ -176,6 +176,15 @@ func (d *deflater) release() {
 // deflate returns the zlib stream of data, valid until the next call.
 func (d *deflater) deflate(data []byte) ([]byte, error) {
 	d.buf.Reset()
+	if len(data) <= smallObject {
+		d.buf.Write(deflateSmall(d.buf.AvailableBuffer(), data))
+		return d.buf.Bytes(), nil
+	}
+	return d.deflateLarge(data)
+}
+
+func (d *deflater) deflateLarge(data []byte) ([]byte, error) {
+	d.buf.Reset()
 	d.w.Reset(&d.buf)
 	if _, err := d.w.Write(data); err != nil {
 		return nil, err
