@@ -2,18 +2,21 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/git"
+	"github.com/cairn-storage/cairn/internal/gittest"
 	"github.com/cairn-storage/cairn/internal/gittest/hostile"
 )
 
@@ -184,5 +187,112 @@ func (s *hostileServer) alive() {
 	status, err := s.call(s.t.Context(), "GET", "/api/v1/repos/branches", "victim", nil, &answer)
 	if err != nil || status != http.StatusOK || len(answer.Branches) > 0 {
 		s.t.Fatalf("branches: %d %v, %v\n%s", status, answer, err, s.log)
+	}
+}
+
+// What reading a history of the corpus may take of the server.
+const (
+	readTime   = 5 * time.Second
+	readMemory = 160 << 20
+)
+
+// reads are the ways to read a branch over HTTP. A file is named f in most
+// cases.
+var reads = []string{
+	"files?ref=attack", "files?ref=attack&recursive=true", "files?ref=attack&recursive=true&limit=1000", "files?ref=attack&limit=5",
+	"file?ref=attack&path=f", "file?ref=attack&path=zeros", "commits?branch=attack", "commits?branch=attack&limit=100", "commits?branch=attack&path=f",
+	"commits?branch=attack&path=f0/f0/f0/f0/f0/f0/f0/f0/f0/f0", "commit?sha=attack", "diff?sha=attack", "diff?sha=attack&baseSha=attack~1",
+	"branches", "diff?sha=attack&path=f",
+}
+
+// wantedLimit is how an answer names the limit that it is over.
+var wantedLimit = regexp.MustCompile(`(more|longer|deeper) than (more than )?\d+`)
+
+// TestHostileHistoriesAreBounded pushes every legal pack of the corpus, and
+// reads what it made in every way. A reader gets an answer, or is told which
+// limit the answer is over.
+func TestHostileHistoriesAreBounded(t *testing.T) {
+	t.Parallel()
+	for _, c := range hostile.Cases() {
+		if c.Verdict == hostile.Legal {
+			t.Run(c.Name, func(t *testing.T) { newHostileServer(t).readAll(c) })
+		}
+	}
+}
+
+func (s *hostileServer) readAll(c hostile.Case) {
+	s.t.Helper()
+	process := s.process()
+	push := makeHostile(s.t, c)
+	s.within("push", process.measure(func() {
+		if answer := s.push(push); !strings.Contains(answer, "ok refs/heads/attack") {
+			s.t.Fatalf("refused: %q", answer)
+		}
+	}))
+	for _, path := range reads {
+		var status int
+		var answer []byte
+		s.within(path, process.measure(func() { status, answer = s.read("/api/v1/repos/" + path) }))
+		switch {
+		case status == http.StatusOK, status == http.StatusNotFound:
+		case status == http.StatusRequestEntityTooLarge && wantedLimit.Match(answer):
+		default:
+			s.t.Errorf("%s: %d %.300s", path, status, answer)
+		}
+	}
+	dir := filepath.Join(s.t.TempDir(), "clone")
+	s.within("clone", process.measure(func() {
+		if out, err := gittest.Command(s.t, "", "clone", "-q", "--mirror", s.remote("victim"), dir).CombinedOutput(); err != nil {
+			s.t.Errorf("clone: %v\n%s", err, out)
+		}
+	}))
+}
+
+func (s *hostileServer) within(what string, took usage) {
+	s.t.Helper()
+	s.t.Logf("%s: %v, %d MiB", what, took.cpu, took.memory>>20)
+	if took.cpu > readTime || took.memory > readMemory {
+		s.t.Errorf("%s took %v of processor time and %d MiB, want at most %v and %d", what, took.cpu, took.memory>>20, readTime, readMemory>>20)
+	}
+}
+
+func (s *hostileServer) read(path string) (int, []byte) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), "GET", s.url(path), nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+s.token("victim"))
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatalf("%s: %v\n%s", path, err, s.log)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatalf("%s: %v", path, err)
+	}
+	return resp.StatusCode, answer
+}
+
+// TestDiffEndsWithItsClient asks for a diff that takes seconds, and goes away.
+func TestDiffEndsWithItsClient(t *testing.T) {
+	t.Parallel()
+	s := newHostileServer(t)
+	if answer := s.push(makeHostile(t, hostile.Named("diff-no-order"))); !strings.Contains(answer, "ok refs/heads/attack") {
+		t.Fatalf("refused: %q", answer)
+	}
+	const path = "/api/v1/repos/diff?sha=attack&path=f"
+	whole := s.process().measure(func() { s.read(path) })
+	cut := s.process().measure(func() {
+		ctx, cancel := context.WithTimeout(t.Context(), whole.cpu/20)
+		defer cancel()
+		if status, err := s.call(ctx, "GET", path, "victim", nil, nil); err == nil {
+			t.Fatalf("answered %d in time", status)
+		}
+		time.Sleep(whole.cpu) // in which the server could do it all
+	})
+	if cut.cpu > whole.cpu/2 {
+		t.Errorf("%v of processor time for an answer that nobody waits for; the whole takes %v", cut.cpu, whole.cpu)
 	}
 }

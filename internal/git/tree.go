@@ -36,7 +36,17 @@ func ParseFileMode(s string) (FileMode, error) {
 }
 
 // String returns the mode as six octal digits, as ls-tree prints it.
-func (m FileMode) String() string { return fmt.Sprintf("%06o", uint32(m)) }
+func (m FileMode) String() string {
+	switch m {
+	case ModeTree:
+		return "040000"
+	case ModeFile:
+		return "100644"
+	case ModeExecutable:
+		return "100755"
+	}
+	return fmt.Sprintf("%06o", uint32(m))
+}
 
 // IsTree tells whether the entry is a directory.
 func (m FileMode) IsTree() bool { return m&0o170000 == ModeTree }

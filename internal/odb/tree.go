@@ -87,6 +87,10 @@ func (w *treeWalk) walk(ctx context.Context, tree git.ObjectID, depth int) error
 	if depth > maxTreeDepth {
 		return cairn.Errorf(cairn.TooLarge, "tree is more than %d levels deep", maxTreeDepth)
 	}
+	// Every entry costs the length of its path.
+	if len(w.path) > git.MaxPathLength {
+		return cairn.Errorf(cairn.TooLarge, "a path is longer than %d bytes; list folder by folder", git.MaxPathLength)
+	}
 	data, err := w.sn.Tree(ctx, tree)
 	if err != nil {
 		return err
@@ -99,7 +103,7 @@ func (w *treeWalk) walk(ctx context.Context, tree git.ObjectID, depth int) error
 			return err
 		}
 		if w.seen++; w.o.MaxEntries > 0 && w.seen > w.o.MaxEntries {
-			return cairn.Errorf(cairn.TooLarge, "more than %d tree entries; ask for a part of the tree", w.o.MaxEntries)
+			return cairn.Errorf(cairn.TooLarge, "more than %d tree entries (max-walk-entries); ask for a part of the tree", w.o.MaxEntries)
 		}
 		w.path = append(w.path[:base], r.Name...)
 		entry := r.Entry()

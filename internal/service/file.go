@@ -18,6 +18,9 @@ const (
 	maxFilesPerPage = 5000
 	// maxFilesWhole is the longest listing that is given without pages.
 	maxFilesWhole = 500_000
+	// maxFilesText is how long the paths of one answer may be together, in
+	// bytes. A page ends there; a whole listing is refused.
+	maxFilesText = 32 << 20
 )
 
 // FilesQuery says which files to list.
@@ -94,15 +97,16 @@ func (s *Service) ListFiles(ctx context.Context, who cairn.Actor, repo cairn.Rep
 	if position != nil {
 		walk.After = position[0]
 	}
+	text := 0
 	err = sn.Walk(ctx, root.ID, walk, func(path string, e git.TreeEntry) error {
-		if len(page.Entries) < limit {
+		if text += len(path); len(page.Entries) < limit && text <= maxFilesText {
 			page.Entries = append(page.Entries, FileEntry{path, e.Mode, e.ID})
 			return nil
 		}
 		if !q.Paged {
-			return cairn.Errorf(cairn.TooLarge, "more than %d files: ask for pages with limit and cursor", maxFilesWhole)
+			return cairn.Errorf(cairn.TooLarge, "more than %d files, or %d bytes of paths: ask for pages with limit and cursor", maxFilesWhole, maxFilesText)
 		}
-		last := page.Entries[limit-1]
+		last := page.Entries[len(page.Entries)-1]
 		page.Next = last.Path
 		if last.Mode.IsTree() {
 			page.Next += "/"

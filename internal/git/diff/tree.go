@@ -109,6 +109,9 @@ func (w *treeWalk) walk(dir string, aID, bID git.ObjectID, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("%w: trees are nested deeper than %d", ErrTooLarge, maxDepth)
 	}
+	if len(dir) > git.MaxPathLength {
+		return fmt.Errorf("%w: a path is longer than %d bytes", ErrTooLarge, git.MaxPathLength)
+	}
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
