@@ -103,7 +103,7 @@ func (g *GitSession) Advertise(ctx context.Context, w io.Writer, version int) er
 	} else {
 		_ = protocol.AdvertiseUploadPack(out.Writer, refs, a)
 	}
-	return out.flush()
+	return out.finish()
 }
 
 // UploadPack answers one request of a client that fetches.
@@ -121,7 +121,7 @@ func (g *GitSession) UploadPack(ctx context.Context, r io.Reader, w io.Writer, v
 	if err != nil {
 		return out.refuse(err)
 	}
-	return out.flush()
+	return out.finish()
 }
 
 // command carries out a request of version 2.
@@ -219,9 +219,13 @@ func newGitWriter(w io.Writer) *gitWriter {
 	return &gitWriter{Writer: protocol.NewWriter(buffer), buffer: buffer, to: w}
 }
 
-// flush sends what is gathered, through what lies below too if it can.
+// finish hands on what is gathered. A short answer then goes out as the session
+// ends: whole, in one packet, with its length.
+func (w *gitWriter) finish() error { return w.buffer.Flush() }
+
+// flush sends what is gathered now, through what lies below too if it can.
 func (w *gitWriter) flush() error {
-	err := w.buffer.Flush()
+	err := w.finish()
 	if f, ok := w.to.(interface{ Flush() }); ok && err == nil {
 		f.Flush()
 	}
@@ -276,7 +280,7 @@ func (w *gitWriter) refuse(err error) error {
 	default:
 		_ = w.Error(text)
 	}
-	return errors.Join(err, w.flush())
+	return errors.Join(err, w.finish())
 }
 
 // isClients tells the errors of the packages below that are about the request.

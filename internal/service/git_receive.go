@@ -52,7 +52,7 @@ func (g *GitSession) ReceivePack(ctx context.Context, r io.Reader, w io.Writer) 
 		return out.refuse(err)
 	}
 	if len(request.Commands) == 0 {
-		return out.flush()
+		return out.finish()
 	}
 	p := newPush(g, request, out)
 	err = p.run(ctx)
@@ -459,5 +459,5 @@ func (p *push) report() error {
 	if p.band != nil {
 		_ = p.band.Close()
 	}
-	return p.out.flush()
+	return p.out.finish()
 }

@@ -1,7 +1,10 @@
 package githttp_test
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -69,5 +72,63 @@ func BenchmarkPushOfRefs(b *testing.B) {
 				push(name, nil, deleted)
 			}
 		})
+	}
+}
+
+// BenchmarkSmallPush makes the three requests of a push of one commit, each
+// push on a connection of its own as git's are.
+func BenchmarkSmallPush(b *testing.B) {
+	local := gittest.Init(b)
+	files := gittest.Files{}
+	for i := range 2000 {
+		files[fmt.Sprintf("part%d/package%d/file%02d.go", i/500, i/20%25, i%20)] = strings.Repeat(fmt.Sprintf("// file %d\n", i), 40)
+	}
+	local.Commit("main", "first", files)
+	s := start(b)
+	s.create("r")
+	must(b, local.Dir, "push", "-q", s.remote("r", ""), "main")
+	bodies := make([][]byte, b.N)
+	old := local.RevParse("main")
+	for i := range bodies {
+		tip := local.Commit("main", "next", gittest.Files{fmt.Sprintf("part%d/package%d/file%02d.go", i%4, i%25, i%20): strings.Repeat(fmt.Sprintf("// version %d\n", i), 40)})
+		cmd := gittest.Command(b, local.Dir, "pack-objects", "-q", "--revs", "--stdout", "--thin", "--delta-base-offset")
+		cmd.Stdin = strings.NewReader(tip + "\n^" + old + "\n")
+		pack, err := cmd.Output()
+		check(b, err)
+		command := lines(old+" "+tip+" refs/heads/main\x00 report-status-v2 side-band-64k object-format=sha1 agent=git/2.39.5", "0000")
+		bodies[i] = append([]byte(command), pack...)
+		old = tip
+	}
+	token := s.token("r")
+	b.ResetTimer()
+	for _, body := range bodies {
+		client := &http.Client{Transport: &http.Transport{}}
+		for _, r := range []struct {
+			method, path, token string
+			body                []byte
+			status              int
+		}{
+			{"GET", "info/refs?service=git-receive-pack", "", nil, http.StatusUnauthorized},
+			{"GET", "info/refs?service=git-receive-pack", token, nil, http.StatusOK},
+			{"POST", "git-receive-pack", token, body, http.StatusOK},
+		} {
+			req, err := http.NewRequestWithContext(b.Context(), r.method, s.url+"/r.git/"+r.path, bytes.NewReader(r.body))
+			check(b, err)
+			if r.token != "" {
+				req.SetBasicAuth("t", r.token)
+			}
+			if r.body != nil {
+				req.Header.Set("Content-Type", "application/x-git-receive-pack-request")
+			}
+			resp, err := client.Do(req)
+			check(b, err)
+			answer, err := io.ReadAll(resp.Body)
+			check(b, err)
+			resp.Body.Close()
+			if resp.StatusCode != r.status || r.body != nil && !bytes.Contains(answer, []byte("ok refs/heads/main")) {
+				b.Fatalf("%s: %s %q", r.method, resp.Status, answer)
+			}
+		}
+		client.CloseIdleConnections()
 	}
 }

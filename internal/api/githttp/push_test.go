@@ -3,6 +3,8 @@ package githttp_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -191,6 +193,33 @@ func TestUpdatesThatLostARaceAreRefusedTogether(t *testing.T) {
 	}
 	if !strings.Contains(answer.String(), "ok refs/heads/own") {
 		t.Error("the update that lost no race was refused too")
+	}
+}
+
+// TestShortAnswersComeWithTheirLength sees to it that a short answer is one
+// packet: what its client waits for is the network.
+func TestShortAnswersComeWithTheirLength(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	local := work(t, s, "r", "protocol.version=2")
+	push := lines(fmt.Sprintf("%s %s refs/heads/other\x00 report-status side-band-64k", zero, local.RevParse("main")), "0000") + string(handMade(0))
+	for path, body := range map[string]string{"info/refs?service=git-receive-pack": "", "info/refs?service=git-upload-pack": "", "git-receive-pack": push} {
+		method := http.MethodGet
+		if body != "" {
+			method = http.MethodPost
+		}
+		req, err := http.NewRequestWithContext(t.Context(), method, s.url+"/r.git/"+path, strings.NewReader(body))
+		check(t, err)
+		req.SetBasicAuth("t", s.token("r"))
+		req.Header.Set("Content-Type", "application/x-git-receive-pack-request")
+		resp, err := http.DefaultClient.Do(req)
+		check(t, err)
+		answer, err := io.ReadAll(resp.Body)
+		check(t, err)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK || resp.ContentLength != int64(len(answer)) || len(answer) == 0 {
+			t.Errorf("%s: %s, %d bytes with a length of %d", path, resp.Status, len(answer), resp.ContentLength)
+		}
 	}
 }
 
