@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -176,16 +177,10 @@ func (r *closureReader) id() git.ObjectID {
 // now, the caller asks.
 func (sn *Snapshot) closure(ctx context.Context) (closure, error) {
 	var best closure
-	var present map[cairn.PackID]bool
+	present := sn.packIDs()
 	for _, p := range sn.packs {
 		if !p.info.Sidecars {
 			continue
-		}
-		if present == nil {
-			present = make(map[cairn.PackID]bool, len(sn.packs))
-			for _, p := range sn.packs {
-				present[p.key.id] = true
-			}
 		}
 		c, err := p.readClosure(ctx, sn.format())
 		if err != nil {
@@ -200,6 +195,19 @@ func (sn *Snapshot) closure(ctx context.Context) (closure, error) {
 		}
 	}
 	return best, nil
+}
+
+// packIDs returns the packs of the manifest, if one of them has sidecars, which
+// name others.
+func (sn *Snapshot) packIDs() map[cairn.PackID]bool {
+	if !slices.ContainsFunc(sn.packs, func(p *openPack) bool { return p.info.Sidecars }) {
+		return nil
+	}
+	ids := make(map[cairn.PackID]bool, len(sn.packs))
+	for _, p := range sn.packs {
+		ids[p.key.id] = true
+	}
+	return ids
 }
 
 // present counts the levels, from the first on, whose packs are all there.

@@ -94,6 +94,17 @@ func (sn *Snapshot) typed(ctx context.Context, id git.ObjectID, t git.ObjectType
 // Commit returns what a walk needs of a commit; it makes a Snapshot a
 // graph.Commits.
 func (sn *Snapshot) Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error) {
+	g, err := sn.commitGraph(ctx)
+	if err != nil {
+		return git.CommitLinks{}, err
+	}
+	if g != nil {
+		if pos, ok := g.Find(id); ok {
+			if l, err := g.Links(pos); err == nil {
+				return l, nil
+			}
+		}
+	}
 	// The cache is shared by all repositories, so the commit must be in this
 	// one's packs before its links are told.
 	p, pos, err := sn.find(ctx, id)

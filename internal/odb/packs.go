@@ -10,6 +10,7 @@ import (
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
+	"github.com/cairn-storage/cairn/internal/git/commitgraph"
 	"github.com/cairn-storage/cairn/internal/git/pack"
 )
 
@@ -34,6 +35,9 @@ type openPack struct {
 	closureMu   sync.Mutex // guards reading the closure
 	closureRead bool
 	closure     closure
+
+	graphRead bool // guarded by mu, as is graph
+	graph     *commitgraph.Graph
 }
 
 // packCache shows one pack's part of the object cache.
@@ -88,7 +92,7 @@ func (p *openPack) unload() {
 	for _, m := range p.mapped {
 		_ = unix.Munmap(m)
 	}
-	p.mapped, p.pack = nil, nil
+	p.mapped, p.pack, p.graph, p.graphRead = nil, nil, nil, false
 }
 
 // forgetPages takes the pack's pages out of the process; the next read brings

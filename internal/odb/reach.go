@@ -3,10 +3,14 @@ package odb
 import (
 	"container/heap"
 	"context"
+	"maps"
+	"math"
+	"slices"
 	"sync"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
+	"github.com/cairn-storage/cairn/internal/git/graph"
 )
 
 // Reachable is the reachability rule: it tells whether an object can be had by
@@ -49,7 +53,11 @@ type reach struct {
 	// others holds what is reachable and no commit: a bit per object of each
 	// pack, so that a large repository costs little.
 	others map[*openPack][]uint64
-	roots  []git.ObjectID // trees and blobs that refs or tags name directly
+	// whole holds the packs of which every object is reachable: those of the
+	// first levels of the last full repack, see reachableLevels. The walk does
+	// not go into them.
+	whole map[*openPack]bool
+	roots []git.ObjectID // trees and blobs that refs or tags name directly
 }
 
 func newReach(v View, version int64) *reach { return &reach{view: v, version: version} }
@@ -85,7 +93,7 @@ func (r *reach) contains(ctx context.Context, sn *Snapshot, id git.ObjectID, t g
 	}
 	switch t {
 	case git.CommitObject:
-		for !r.commits[id] {
+		for !r.has(sn, id) {
 			more, err := r.nextCommit(ctx, sn)
 			if err != nil || !more {
 				return false, err
@@ -122,6 +130,7 @@ func (r *reach) begin(ctx context.Context, sn *Snapshot, refs []cairn.Ref) error
 	r.queue, r.history, r.roots = nil, nil, nil
 	r.commits = map[git.ObjectID]bool{}
 	r.others = map[*openPack][]uint64{}
+	r.whole = nil
 	for _, ref := range refs {
 		if !r.view.Shows(ref.Name) {
 			continue
@@ -130,13 +139,17 @@ func (r *reach) begin(ctx context.Context, sn *Snapshot, refs []cairn.Ref) error
 			return err
 		}
 	}
+	var err error
+	if r.whole, err = r.reachableLevels(ctx, sn, refs); err != nil {
+		return err
+	}
 	r.started = true
 	return nil
 }
 
 func (r *reach) addTip(ctx context.Context, sn *Snapshot, id git.ObjectID) error {
 	for range maxTagDepth {
-		if r.commits[id] {
+		if r.has(sn, id) {
 			return nil
 		}
 		t, _, err := sn.Header(ctx, id)
@@ -167,7 +180,7 @@ func (r *reach) addTip(ctx context.Context, sn *Snapshot, id git.ObjectID) error
 }
 
 func (r *reach) addCommit(ctx context.Context, sn *Snapshot, id git.ObjectID) error {
-	if r.commits[id] {
+	if r.has(sn, id) {
 		return nil
 	}
 	links, err := sn.Commit(ctx, id)
@@ -304,9 +317,31 @@ func (r *reach) mark(ctx context.Context, sn *Snapshot, id git.ObjectID) error {
 	return nil
 }
 
+// has tells whether the walk need not go into an object: it did, or the object
+// lies in a whole pack.
+func (r *reach) has(sn *Snapshot, id git.ObjectID) bool {
+	if r.commits[id] {
+		return true
+	}
+	if len(r.whole) > 0 {
+		for _, p := range sn.packs {
+			if !r.whole[p] {
+				continue
+			}
+			if _, ok := p.pack.Index().Find(id); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (r *reach) marked(sn *Snapshot, id git.ObjectID) bool {
 	for _, p := range sn.packs {
 		if pos, ok := p.pack.Index().Find(id); ok {
+			if r.whole[p] {
+				return true
+			}
 			bits := r.others[p]
 			if bits != nil && bits[pos/64]&(1<<(pos%64)) != 0 {
 				return true
@@ -314,4 +349,69 @@ func (r *reach) marked(sn *Snapshot, id git.ObjectID) bool {
 		}
 	}
 	return false
+}
+
+// levelSearch bounds the commits that are looked at to find the tips of the
+// levels after the first. Those of branches that are gone may be anywhere.
+const levelSearch = 50_000
+
+// reachableLevels returns the packs of the first levels of the last full repack
+// whose tips are all reachable: then so is each of their objects, and nothing
+// has to be read to know it. The walk has begun at the refs.
+func (r *reach) reachableLevels(ctx context.Context, sn *Snapshot, refs []cairn.Ref) (map[*openPack]bool, error) {
+	c, err := sn.closure(ctx)
+	if err != nil || len(c.levels) == 0 {
+		return nil, err
+	}
+	shown := map[git.ObjectID]bool{}
+	for _, ref := range refs {
+		if r.view.Shows(ref.Name) {
+			shown[ref.Target] = true
+		}
+	}
+	from := slices.Collect(maps.Keys(r.commits))
+	packs := map[cairn.PackID]bool{}
+	for i, level := range c.levels {
+		limit := levelSearch
+		if i == 0 {
+			limit = math.MaxInt
+		}
+		ok, err := r.allReachable(ctx, sn, shown, from, level.tips, limit)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			break
+		}
+		for _, id := range level.packs() {
+			packs[id] = true
+		}
+	}
+	whole := make(map[*openPack]bool, len(packs))
+	for _, p := range sn.packs {
+		if packs[p.key.id] {
+			whole[p] = true
+		}
+	}
+	return whole, nil
+}
+
+// allReachable tells whether each tip is a ref's target or in the history of
+// the commits that refs lead to.
+func (r *reach) allReachable(ctx context.Context, sn *Snapshot, shown map[git.ObjectID]bool, from, tips []git.ObjectID, limit int) (bool, error) {
+	var commits []git.ObjectID
+	for _, id := range tips {
+		if shown[id] || r.commits[id] || r.marked(sn, id) {
+			continue
+		}
+		t, _, err := sn.Header(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		if t != git.CommitObject {
+			return false, nil
+		}
+		commits = append(commits, id)
+	}
+	return graph.ReachesAll(ctx, sn, from, commits, limit)
 }

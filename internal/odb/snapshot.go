@@ -23,6 +23,7 @@ type Snapshot struct {
 
 	users  atomic.Int32
 	loaded atomic.Bool
+	graph  atomic.Pointer[knownGraph]
 	reach  [viewCount]*reach
 	tips   tipSet
 	plans  planCache

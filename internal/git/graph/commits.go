@@ -14,11 +14,16 @@ type Commits interface {
 	Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error)
 }
 
-// Generations is what a Commits may also offer to questions of ancestry: a
-// number of a commit that is greater than those of all its ancestors. It is
-// known of all ancestors of each commit of which it is known, so that one of
-// which it is not known is an ancestor of none of those. It changes no answer,
-// only what has to be read for it.
+// Indexed is what a Commits may also be: one that knows generation numbers of a
+// part of its commits. They change no answer, only what has to be read for it.
+type Indexed interface {
+	// Generations returns the numbers, for one question; nil if there are none.
+	Generations(ctx context.Context) (Generations, error)
+}
+
+// Generations tells a number of a commit that is greater than those of all its
+// ancestors. It is known of all ancestors of each commit of which it is known,
+// so that one of which it is not known is an ancestor of none of those.
 type Generations interface {
 	Generation(id git.ObjectID) (number int64, known bool)
 }
@@ -26,26 +31,31 @@ type Generations interface {
 // horizon tells of commits that they have none of some others in their
 // history.
 type horizon struct {
-	src    Generations // nil: none can be told
-	lowest int64       // generation of the others
+	numbers Generations // nil: none can be told
+	lowest  int64       // of the others
 }
 
 // newHorizon returns the horizon of some commits; it is of use to a search that
 // need not look below them.
-func newHorizon(src Commits, goals ...git.ObjectID) horizon {
+func newHorizon(ctx context.Context, src Commits, goals ...git.ObjectID) (horizon, error) {
 	h := horizon{lowest: math.MaxInt64}
-	h.src, _ = src.(Generations)
+	indexed, ok := src.(Indexed)
+	if !ok {
+		return h, nil
+	}
+	var err error
+	h.numbers, err = indexed.Generations(ctx)
 	for _, id := range goals {
 		h.include(id)
 	}
-	return h
+	return h, err
 }
 
 func (h *horizon) include(id git.ObjectID) {
-	if h.src == nil {
+	if h.numbers == nil {
 		return
 	}
-	if g, ok := h.src.Generation(id); ok {
+	if g, ok := h.numbers.Generation(id); ok {
 		h.lowest = min(h.lowest, g)
 	}
 }
@@ -53,10 +63,10 @@ func (h *horizon) include(id git.ObjectID) {
 // hides tells whether none of the goals can be an ancestor of the commit. It is
 // true of a goal too.
 func (h *horizon) hides(id git.ObjectID) bool {
-	if h.src == nil {
+	if h.numbers == nil {
 		return false
 	}
-	g, ok := h.src.Generation(id)
+	g, ok := h.numbers.Generation(id)
 	return ok && g <= h.lowest
 }
 
@@ -67,15 +77,15 @@ func Grafted(src Commits, roots ...git.ObjectID) Commits {
 		return src
 	}
 	g := grafted{src, makeSet(roots)}
-	if generations, ok := src.(Generations); ok {
-		return graftedGenerations{g, generations} // fewer ancestors have the same numbers
+	if indexed, ok := src.(Indexed); ok {
+		return graftedIndexed{g, indexed} // fewer ancestors, the same numbers
 	}
 	return g
 }
 
-type graftedGenerations struct {
+type graftedIndexed struct {
 	grafted
-	Generations
+	Indexed
 }
 
 type grafted struct {

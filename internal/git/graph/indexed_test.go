@@ -47,6 +47,8 @@ func (x *indexed) Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks,
 	return x.history.Commit(ctx, id)
 }
 
+func (x *indexed) Generations(context.Context) (graph.Generations, error) { return x, nil }
+
 func (x *indexed) Generation(id git.ObjectID) (int64, bool) {
 	pos, ok := x.index.Find(id)
 	if !ok {

@@ -48,7 +48,11 @@ func IsAncestor(ctx context.Context, src Commits, ancestor, descendant git.Objec
 // reachesAny tells whether ancestor is reachable from one of the others.
 func reachesAny(ctx context.Context, src Commits, ancestor git.ObjectID, others ...git.ObjectID) (bool, error) {
 	p := newPainter(src)
-	p.goal, p.horizon = p.nodes.at(ancestor), newHorizon(src, ancestor)
+	p.goal = p.nodes.at(ancestor)
+	var err error
+	if p.horizon, err = newHorizon(ctx, src, ancestor); err != nil {
+		return false, err
+	}
 	if err := p.begin(ctx, ancestor, others...); err != nil {
 		return false, err
 	}
@@ -88,7 +92,10 @@ func withoutAncestors(ctx context.Context, src Commits, list []*node) ([]*node, 
 // withoutCommitsBelow does the same by walking over all of their ancestors.
 func withoutCommitsBelow(ctx context.Context, src Commits, list []*node) ([]*node, error) {
 	below := make(map[git.ObjectID]struct{})
-	lowest := newHorizon(src, ids(list)...)
+	seen, err := newHorizon(ctx, src, ids(list)...)
+	if err != nil {
+		return nil, err
+	}
 	var next []git.ObjectID
 	for _, n := range list {
 		next = append(next, n.links.Parents...)
@@ -100,7 +107,7 @@ func withoutCommitsBelow(ctx context.Context, src Commits, list []*node) ([]*nod
 			continue
 		}
 		below[id] = struct{}{}
-		if lowest.hides(id) {
+		if seen.hides(id) {
 			continue
 		}
 		if len(below)%64 == 0 && ctx.Err() != nil {

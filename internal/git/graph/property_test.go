@@ -227,6 +227,27 @@ func TestAllReachAnyIsReachability(t *testing.T) {
 	})
 }
 
+func TestReachesAllIsReachability(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		h := drawHistory(t)
+		from := []git.ObjectID{h.draw(t, "from"), h.draw(t, "from")}
+		targets := []git.ObjectID{h.draw(t, "target"), h.draw(t, "target"), h.draw(t, "target")}
+		src := h.drawSource(t)
+		want := true
+		for _, id := range targets {
+			want = want && h.below(from...)[id]
+		}
+		got, err := graph.ReachesAll(context.Background(), src, from, targets, len(h.ids))
+		if err != nil || got != want {
+			t.Fatalf("got %t, %v, want %t", got, err, want)
+		}
+		if got, err := graph.ReachesAll(context.Background(), src, from, targets, 1); err != nil || got && !want {
+			t.Fatalf("within 1 commit: got %t, %v, want %t", got, err, want)
+		}
+	})
+}
+
 // flaky fails every other call.
 type flaky struct {
 	*history
@@ -270,6 +291,10 @@ func TestWalksStopWithTheirContextAndReturnErrors(t *testing.T) {
 		},
 		"ahead and behind": func(ctx context.Context, src graph.Commits) error {
 			_, _, err := graph.AheadBehind(ctx, src, a, b)
+			return err
+		},
+		"reaches all": func(ctx context.Context, src graph.Commits) error {
+			_, err := graph.ReachesAll(ctx, src, []git.ObjectID{a}, h.ids[:1], 1000)
 			return err
 		},
 		"all reach any": func(ctx context.Context, src graph.Commits) error {

@@ -16,7 +16,11 @@ func AllReachAny(ctx context.Context, src Commits, from, targets []git.ObjectID)
 	if len(targets) == 0 {
 		return false, nil
 	}
-	s := reachSearch{nodes: newNodes(src), oldest: math.MaxInt64, horizon: newHorizon(src, targets...)}
+	s := reachSearch{nodes: newNodes(src), oldest: math.MaxInt64}
+	var err error
+	if s.horizon, err = newHorizon(ctx, src, targets...); err != nil {
+		return false, err
+	}
 	for _, id := range targets {
 		n, err := s.nodes.open(ctx, id)
 		if err != nil {
@@ -36,6 +40,51 @@ func AllReachAny(ctx context.Context, src Commits, from, targets []git.ObjectID)
 		}
 	}
 	return true, nil
+}
+
+// ReachesAll tells whether each of targets is one of the commits that are
+// reachable from some. It looks at no more than limit commits, and answers
+// false if that is not enough.
+func ReachesAll(ctx context.Context, src Commits, from, targets []git.ObjectID, limit int) (bool, error) {
+	missing := makeSet(targets)
+	for _, id := range from {
+		delete(missing, id)
+	}
+	if len(missing) == 0 {
+		return true, nil
+	}
+	h, err := newHorizon(ctx, src, targets...)
+	if err != nil {
+		return false, err
+	}
+	var next queue[git.CommitLinks]
+	seen := make(map[git.ObjectID]struct{})
+	enqueue := func(ids []git.ObjectID) error {
+		for _, id := range ids {
+			if _, ok := seen[id]; ok {
+				continue
+			}
+			seen[id] = struct{}{}
+			if delete(missing, id); h.hides(id) {
+				continue
+			}
+			links, err := src.Commit(ctx, id)
+			if err != nil {
+				return err
+			}
+			next.push(links, links.Date)
+		}
+		return ctx.Err()
+	}
+	if err := enqueue(from); err != nil {
+		return false, err
+	}
+	for len(missing) > 0 && next.len() > 0 && len(seen) <= limit {
+		if err := enqueue(next.pop().Parents); err != nil {
+			return false, err
+		}
+	}
+	return len(missing) == 0, nil
 }
 
 // The flags of a reachSearch.
