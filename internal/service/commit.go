@@ -6,10 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
-	"github.com/cairn-storage/cairn/internal/git/graph"
 	"github.com/cairn-storage/cairn/internal/odb"
 )
 
@@ -68,26 +66,24 @@ func (s *Service) ListCommits(ctx context.Context, who cairn.Actor, repo cairn.R
 	if err != nil {
 		return CommitPage{}, err
 	}
-	if path != "" || skip > maxCommitsPerPage {
-		if err := admission.Enter(ctx, admission.History); err != nil {
-			return CommitPage{}, err
-		}
+	log, err := s.logs.open(ctx, sn, tip, path, skip)
+	if err != nil {
+		return CommitPage{}, err
 	}
 	limit := clampLimit(q.Limit, commitsPerPage, maxCommitsPerPage)
-	next := newLog(sn, tip, path)
-	page := CommitPage{Commits: []Commit{}}
-	for n := 0; ; n++ {
-		id, more, err := next(ctx)
+	page := CommitPage{Commits: make([]Commit, 0, limit)}
+	for {
+		id, more, err := log.next(ctx)
 		if err != nil {
 			return CommitPage{}, err
 		}
 		switch {
 		case !more:
 			return page, nil
-		case n < skip:
-			continue
 		case len(page.Commits) == limit:
-			page.Next = listing.cursor(tip.String(), strconv.Itoa(n))
+			log.putBack(id)
+			page.Next = listing.cursor(tip.String(), strconv.Itoa(log.shown))
+			s.logs.keep(log)
 			return page, nil
 		}
 		c, err := readCommit(ctx, sn, id)
@@ -121,27 +117,6 @@ func (q CommitsQuery) begin(ctx context.Context, sn *odb.Snapshot, listing query
 		err = cairn.Errorf(cairn.Invalid, "invalid cursor: the history that it goes on in is gone; start again")
 	}
 	return tip, skip, err
-}
-
-// newLog returns a function that gives the commits of a history one by one.
-func newLog(sn *odb.Snapshot, tip git.ObjectID, path string) func(context.Context) (git.ObjectID, bool, error) {
-	if path == "" {
-		w := graph.NewWalk(sn, []git.ObjectID{tip}, nil)
-		return func(ctx context.Context) (git.ObjectID, bool, error) {
-			id, _, more, err := w.Next(ctx)
-			return id, more, err
-		}
-	}
-	h := newPathHistory(sn, path)
-	w := graph.NewWalk(h, []git.ObjectID{tip}, nil)
-	return func(ctx context.Context) (git.ObjectID, bool, error) {
-		for {
-			id, _, more, err := w.Next(ctx)
-			if err != nil || !more || h.changed[id] {
-				return id, more, err
-			}
-		}
-	}
 }
 
 // cleanPath takes a path to read; empty is the whole tree. A path that no tree

@@ -7,7 +7,6 @@ import (
 
 	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/git"
-	"github.com/cairn-storage/cairn/internal/git/graph"
 	"github.com/cairn-storage/cairn/internal/odb"
 )
 
@@ -15,43 +14,73 @@ import (
 // commit that has the same at the path as one of its parents is passed over to
 // that parent alone. It is a graph.Commits over the simplified history.
 type pathHistory struct {
-	sn      *odb.Snapshot
+	src     *logSource
 	format  git.ObjectFormat
-	names   []string // the path's components
+	path    string
+	names   []string // its components
 	trails  map[git.ObjectID]trail
 	changed map[git.ObjectID]bool // commits that changed the path
+	// unchanged tells of commits that they did not change the path against
+	// their first parent; not of all that did not.
+	unchanged func(git.ObjectID) bool
 }
 
 // trail is what a commit has along the path: an entry for each component as
 // far as the path exists.
 type trail []git.TreeEntry
 
-func newPathHistory(sn *odb.Snapshot, path string) *pathHistory {
+func newPathHistory(src *logSource, path string) *pathHistory {
 	return &pathHistory{
-		sn:      sn,
-		format:  sn.Repository().Format,
+		src:     src,
+		format:  src.Repository().Format,
+		path:    path,
 		names:   strings.Split(path, "/"),
 		trails:  map[git.ObjectID]trail{},
 		changed: map[git.ObjectID]bool{},
 	}
 }
 
+// useFilters takes the filters that a state of the repository has.
+func (h *pathHistory) useFilters(ctx context.Context, sn *odb.Snapshot) error {
+	filters, err := sn.PathFilters(ctx, h.path)
+	h.unchanged = filters.Unchanged
+	return err
+}
+
+// takeChanged tells whether a commit that the walk returned changed the path.
+// It is asked once.
+func (h *pathHistory) takeChanged(id git.ObjectID) bool {
+	changed := h.changed[id]
+	delete(h.changed, id)
+	return changed
+}
+
 // Commit returns a commit with the parents that matter for the path, and
 // notes whether the commit itself does.
 func (h *pathHistory) Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error) {
-	links, err := h.sn.Commit(ctx, id)
+	links, err := h.src.Commit(ctx, id)
 	if err != nil {
 		return links, err
 	}
 	own, known := h.trails[id]
 	delete(h.trails, id)
+	if h.unchanged(id) {
+		// The first parent has the same; a commit without parents has nothing.
+		if len(links.Parents) > 1 {
+			links.Parents = links.Parents[:1:1]
+		}
+		if known && len(links.Parents) > 0 {
+			h.trails[links.Parents[0]] = own
+		}
+		return links, nil
+	}
 	if !known {
 		if own, err = h.follow(ctx, links.Tree, nil); err != nil {
 			return links, err
 		}
 	}
 	for i, p := range links.Parents {
-		parent, err := h.sn.Commit(ctx, p)
+		parent, err := h.src.Commit(ctx, p)
 		if err != nil {
 			return links, err
 		}
@@ -87,7 +116,7 @@ func (h *pathHistory) same(a, b trail) bool {
 func (h *pathHistory) follow(ctx context.Context, tree git.ObjectID, known trail) (trail, error) {
 	t := make(trail, 0, len(h.names))
 	for i, name := range h.names {
-		data, err := h.sn.Tree(ctx, tree)
+		data, err := h.src.Tree(ctx, tree)
 		if err != nil {
 			return nil, err
 		}
@@ -120,20 +149,19 @@ func (s *Service) lastChange(ctx context.Context, sn *odb.Snapshot, from git.Obj
 	if err := admission.Enter(ctx, admission.History); err != nil {
 		return git.ObjectID{}, err
 	}
-	h := newPathHistory(sn, path)
-	for w := graph.NewWalk(h, []git.ObjectID{from}, nil); ; {
-		id, _, more, err := w.Next(ctx)
-		if err != nil {
-			return git.ObjectID{}, err
-		}
-		if !more {
-			return from, nil // the path does not exist in from
-		}
-		if h.changed[id] {
-			s.changes.put(key, id)
-			return id, nil
-		}
+	log, err := newCommitLog(ctx, sn, from, path)
+	if err != nil {
+		return git.ObjectID{}, err
 	}
+	id, found, err := log.next(ctx)
+	switch {
+	case err != nil:
+		return git.ObjectID{}, err
+	case !found:
+		return from, nil // the path does not exist in from
+	}
+	s.changes.put(key, id)
+	return id, nil
 }
 
 // changeCache remembers which commit changed a path last. A commit's history

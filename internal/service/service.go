@@ -25,6 +25,7 @@ type Service struct {
 	keys     keyCache
 	commits  batcher[*queuedCommit]
 	changes  changeCache
+	logs     logCache
 }
 
 // Options are what a Service is made of.
