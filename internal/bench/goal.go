@@ -124,7 +124,7 @@ func (g goal) format(value float64, u unit) string {
 
 func (g goal) number(value float64, u unit) string {
 	if g.against == ratio {
-		return digits(value) + "×"
+		return times(value)
 	}
 	switch g.of {
 	case ofCPU:

@@ -247,7 +247,7 @@ func (s *soak) print() error {
 		rows = append(rows, []string{
 			soakKinds[kind].name, thousands(int64(len(latencies))),
 			format(p50.Seconds(), duration), format(p99.Seconds(), duration), format(latencies[len(latencies)-1].Seconds(), duration),
-			digits(over) + "×", fmt.Sprintf("≤ %d×", tailGoal), yesNo(over <= tailGoal),
+			times(over), fmt.Sprintf("≤ %d×", tailGoal), yesNo(over <= tailGoal),
 		})
 	}
 	return writeRows(os.Stdout, rows)

@@ -177,7 +177,7 @@ func (w *soakWatcher) verdicts() [][]string {
 	first, last := mostGarbage(w.samples[:half]), mostGarbage(w.samples[half:])
 	grown := float64(last) / float64(max(1, first))
 	return append(rows, []string{
-		"garbage packs, the most of each half", thousands(first), thousands(last), digits(grown) + "×",
+		"garbage packs, the most of each half", thousands(first), thousands(last), times(grown),
 		fmt.Sprintf("≤ %g×", garbageBound), yesNo(grown <= garbageBound),
 	})
 }

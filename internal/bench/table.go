@@ -260,6 +260,14 @@ func formatBytes(value float64) string {
 	return digits(value/(1<<20)) + " MiB"
 }
 
+// times writes a ratio.
+func times(value float64) string {
+	if value < 0.1 {
+		return strconv.FormatFloat(value, 'g', 2, 64) + "×"
+	}
+	return digits(value) + "×"
+}
+
 func digits(value float64) string {
 	switch {
 	case value < 10:
