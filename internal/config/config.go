@@ -57,13 +57,14 @@ type Config struct {
 	WorkQueue      int           `name:"work-queue" default:"256" help:"heavy operations of one organization that wait for a slot; more are answered 429"`
 	WorkWait       time.Duration `name:"work-wait" default:"1m" help:"longest wait for a slot; then 429 if the organization has its share, else 503"`
 
-	CacheSize    Size          `name:"cache-size" default:"64MiB" help:"decoded objects kept in memory"`
-	InlineLimit  Size          `name:"inline-limit" default:"256KiB" help:"largest pack that is kept in the metadata store"`
-	CompactAt    int           `name:"compact-at" default:"32" help:"packs of a repository that make it due for compaction"`
-	Grace        time.Duration `name:"grace" default:"1h" help:"time that a pack lives on after nothing names it any more; longer than request-timeout at best"`
-	Retention    time.Duration `name:"retention" default:"168h" help:"time that a deleted repository is kept before it is purged"`
-	SweepEvery   time.Duration `name:"sweep-every" default:"15m" help:"time between two searches for what can be removed"`
-	OrphansAfter time.Duration `name:"orphans-after" default:"24h" help:"age at which a stored pack that nothing ever named is removed; longer than any push"`
+	CacheSize     Size          `name:"cache-size" default:"64MiB" help:"decoded objects kept in memory"`
+	ResponseCache Size          `name:"response-cache" default:"1GiB" help:"disk space for the packs of shallow and partial clones, sent again to who asks for the same; 0: off"`
+	InlineLimit   Size          `name:"inline-limit" default:"256KiB" help:"largest pack that is kept in the metadata store"`
+	CompactAt     int           `name:"compact-at" default:"32" help:"packs of a repository that make it due for compaction"`
+	Grace         time.Duration `name:"grace" default:"1h" help:"time that a pack lives on after nothing names it any more; longer than request-timeout at best"`
+	Retention     time.Duration `name:"retention" default:"168h" help:"time that a deleted repository is kept before it is purged"`
+	SweepEvery    time.Duration `name:"sweep-every" default:"15m" help:"time between two searches for what can be removed"`
+	OrphansAfter  time.Duration `name:"orphans-after" default:"24h" help:"age at which a stored pack that nothing ever named is removed; longer than any push"`
 
 	MaxCommitFiles   int           `name:"max-commit-files" default:"100000" help:"paths that one commit through the API changes"`
 	MaxFileSize      Size          `name:"max-file-size" default:"4GiB" help:"one file of a commit through the API"`

@@ -173,7 +173,7 @@ func (c Config) checkPositive() error {
 		case "number", "size", "time":
 			zero = s.field.Int() == 0 && !s.zero
 		}
-		if zero {
+		if zero && s.name != "response-cache" { // which is off then
 			return fmt.Errorf("%s: must be greater than zero", s.name)
 		}
 	}

@@ -3,6 +3,7 @@ package odb
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/git/protocol"
@@ -24,9 +25,10 @@ type selection struct {
 type PackPlan struct {
 	sn       *Snapshot
 	objects  *objectSet
-	has      *objectSet // what deltas may be made of; only if the client takes thin packs
-	shared   *sharedSet // objects, if others share the plan
+	has      *objectSet  // what deltas may be made of; only if the client takes thin packs
+	shared   *sharedPlan // what others who got the same plan share
 	ofsDelta bool
+	checksum []byte // of the pack with deltas by offset; nil if not known
 }
 
 // Len is the number of objects in the pack.
@@ -47,6 +49,7 @@ type enumeration struct {
 	thin     bool
 	roots    map[git.ObjectID]struct{}
 	named    map[place]bool // commits that are sent even if the filter is against commits
+	stored   int            // packs, the first ones, that are sent as they are
 	read     objectReader
 	maxDepth int // of trees, by the filter; negative: no bound
 	depths   map[place]int
@@ -59,6 +62,13 @@ func (sn *Snapshot) plan(ctx context.Context, s selection, progress func(string)
 	if err := sn.load(ctx); err != nil {
 		return nil, err
 	}
+	base, err := sn.storedFor(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if len(base.packs) > 0 {
+		sn = sn.ordered(base.packs)
+	}
 	e := &enumeration{
 		sn:       sn,
 		filter:   s.filter,
@@ -66,7 +76,7 @@ func (sn *Snapshot) plan(ctx context.Context, s selection, progress func(string)
 		has:      newObjectSet(sn),
 		thin:     s.thin && s.filter.IsZero(), // with a filter a have says little of what the client has
 		roots:    make(map[git.ObjectID]struct{}, len(s.roots)),
-		links:    newLinkCache(len(s.haves) == 0),
+		links:    newLinkCache(len(s.haves) == 0 && len(base.packs) == 0),
 		maxDepth: -1,
 		progress: &counter{what: "Enumerating objects", tell: progress},
 	}
@@ -80,13 +90,20 @@ func (sn *Snapshot) plan(ctx context.Context, s selection, progress func(string)
 			e.maxDepth, e.depths = depth, map[place]int{}
 		}
 	}
-	e.read = newObjectReader(sn, len(s.haves) > 0 || len(s.roots) > 0)
+	e.stored = len(base.packs)
+	for i := range e.stored {
+		e.objects.addAll(i)
+		if e.seen != e.objects {
+			e.seen.addAll(i)
+		}
+	}
+	e.read = newObjectReader(sn, len(s.haves) > 0 || len(s.roots) > 0 || e.stored > 0)
 	if len(s.roots) > 0 {
 		if err := e.markClient(ctx, s.haves); err != nil {
 			return nil, err
 		}
 	}
-	if err := e.run(ctx, s); err != nil {
+	if err := e.run(ctx, s, base.tips); err != nil {
 		return nil, err
 	}
 	if err := e.includeTags(ctx, s.tags); err != nil {
@@ -97,11 +114,15 @@ func (sn *Snapshot) plan(ctx context.Context, s selection, progress func(string)
 	if e.thin {
 		p.has = e.has
 	}
+	if e.stored > 0 && e.objects.packsOnly(e.stored) {
+		p.checksum = base.checksum.Bytes()
+	}
 	return p, nil
 }
 
-// run visits what the wants name, then the commits.
-func (e *enumeration) run(ctx context.Context, s selection) error {
+// run visits what the wants name, then the commits. What the tips lead to is
+// planned already.
+func (e *enumeration) run(ctx context.Context, s selection, tips []git.ObjectID) error {
 	var commits []git.ObjectID
 	for _, want := range s.wants {
 		id, isCommit, err := e.want(ctx, want)
@@ -112,10 +133,17 @@ func (e *enumeration) run(ctx context.Context, s selection) error {
 			commits = append(commits, id)
 		}
 	}
-	if len(s.haves) == 0 {
+	if len(s.haves) == 0 && len(tips) == 0 {
 		return e.allCommits(ctx, commits)
 	}
-	return e.newCommits(ctx, commits, s.haves)
+	if len(commits) == 0 {
+		return nil
+	}
+	done, err := e.sn.commitsOf(ctx, tips)
+	if err != nil {
+		return err
+	}
+	return e.newCommits(ctx, commits, slices.Concat(s.haves, done))
 }
 
 // want plans an object that the client named, itself or by a tag, whatever the
@@ -126,9 +154,16 @@ func (e *enumeration) want(ctx context.Context, id git.ObjectID) (commit git.Obj
 		if !ok {
 			return commit, false, missing(id)
 		}
+		isStored := at.pack < e.stored
+		if isStored && e.filter.IsZero() {
+			return commit, false, nil
+		}
 		t, err := e.read.objectType(at)
 		if err != nil {
 			return commit, false, err
+		}
+		if isStored && t != git.TagObject { // which may name a blob
+			return commit, false, nil
 		}
 		if t == git.CommitObject {
 			if !e.filter.Includes(t) {

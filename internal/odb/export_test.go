@@ -29,3 +29,30 @@ func (s *Store) PutSidecars(ctx context.Context, f git.ObjectFormat, lead Staged
 // ReachedCommits is how many commits the view's set of reachable objects holds
 // by name.
 func (sn *Snapshot) ReachedCommits(view View) int { return len(sn.reach[view].commits) }
+// TestLevel is a level of a closure that a test makes.
+type TestLevel struct {
+	Tips                      []git.ObjectID
+	History, Blobs            []cairn.PackID
+	Checksum, HistoryChecksum git.ObjectID
+}
+
+// EncodeClosure returns the sidecar and its key beside a pack.
+func EncodeClosure(p cairn.Pack, levels []TestLevel) (key string, data []byte, err error) {
+	var c closure
+	for _, l := range levels {
+		c.levels = append(c.levels, closureLevel{l.Tips, l.History, l.Blobs, l.Checksum, l.HistoryChecksum})
+	}
+	data, err = c.encode(git.SHA1)
+	return p.Key + closureSuffix, data, err
+}
+
+// WholePacks counts the packs of which all is sent.
+func (p *PackPlan) WholePacks() int {
+	n := 0
+	for i, count := range p.objects.count {
+		if count > 0 && count == p.sn.packs[i].pack.Index().Len() {
+			n++
+		}
+	}
+	return n
+}

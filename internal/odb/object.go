@@ -216,17 +216,23 @@ func (sn *Snapshot) Peel(ctx context.Context, id git.ObjectID) (git.ObjectID, gi
 		if err != nil || t != git.TagObject {
 			return id, t, err
 		}
-		data, err := sn.typed(ctx, id, git.TagObject)
-		if err != nil {
+		if id, err = sn.tagTarget(ctx, id); err != nil {
 			return id, 0, err
 		}
-		tag, err := git.ParseTag(sn.format(), data)
-		if err != nil {
-			return id, 0, fmt.Errorf("tag %s: %w", id, err)
-		}
-		id = tag.Target
 	}
 	return id, 0, fmt.Errorf("tag %s: a chain of more than %d tags", id, maxTagDepth)
+}
+
+func (sn *Snapshot) tagTarget(ctx context.Context, id git.ObjectID) (git.ObjectID, error) {
+	data, err := sn.typed(ctx, id, git.TagObject)
+	if err != nil {
+		return id, err
+	}
+	tag, err := git.ParseTag(sn.format(), data)
+	if err != nil {
+		return id, fmt.Errorf("tag %s: %w", id, err)
+	}
+	return tag.Target, nil
 }
 
 // PeelToCommit follows annotated tags to a commit; ErrNoObject if they end

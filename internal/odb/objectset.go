@@ -56,6 +56,30 @@ func (s *objectSet) add(at place) bool {
 	return true
 }
 
+// addAll adds all objects of a pack.
+func (s *objectSet) addAll(pack int) {
+	n := s.sn.packs[pack].pack.Index().Len()
+	words := make([]uint64, (n+63)/64)
+	for i := range words {
+		words[i] = ^uint64(0)
+	}
+	if n%64 != 0 {
+		words[n/64] = 1<<(n%64) - 1
+	}
+	s.words[pack], s.count[pack] = words, n
+}
+
+// packsOnly tells whether the set has no objects but those of the first n
+// packs.
+func (s *objectSet) packsOnly(n int) bool {
+	for _, count := range s.count[n:] {
+		if count > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func (s *objectSet) remove(at place) {
 	if s.has(at) {
 		s.words[at.pack][at.pos/64] &^= 1 << (at.pos % 64)

@@ -2,8 +2,9 @@ package odb
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -17,7 +18,7 @@ import (
 // the same selection gives the same objects to everybody.
 type planCache struct {
 	mu    sync.Mutex
-	plans map[string]*cachedPlan
+	plans map[selectionKey]*cachedPlan
 }
 
 // maxPlans bounds the plans of one snapshot. Beyond it the cache starts anew.
@@ -26,21 +27,21 @@ const maxPlans = 16
 // cachedPlan is a plan that is being made or was made.
 type cachedPlan struct {
 	ready   chan struct{} // closed when the rest is set
-	objects *sharedSet    // nil if it could not be made
+	objects *sharedPlan   // nil if it could not be made
 }
 
-// sharedSet is the objects that identical clones get, and the checksum of the
-// pack that they make, once one was sent to its end: the bytes are the same
-// each time, so that nobody needs to hash them again.
-type sharedSet struct {
-	*objectSet
+// sharedPlan is the plan of identical clones, and the checksum of the pack that
+// they get, once one was sent to its end: the bytes are the same each time, so
+// that nobody needs to hash them again.
+type sharedPlan struct {
+	plan     PackPlan
 	checksum atomic.Pointer[[]byte] // of the pack with deltas by offset
 }
 
 // get returns the plan of that key. The first who asks makes it while the
 // others wait; if that fails, perhaps because its client left, the next one
 // does.
-func (c *planCache) get(ctx context.Context, key string, plan func() (*sharedSet, error)) (*sharedSet, error) {
+func (c *planCache) get(ctx context.Context, key selectionKey, plan func() (*sharedPlan, error)) (*sharedPlan, error) {
 	for {
 		p, mine := c.enter(key)
 		if mine {
@@ -70,21 +71,21 @@ func (p *cachedPlan) wait(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (c *planCache) enter(key string) (p *cachedPlan, mine bool) {
+func (c *planCache) enter(key selectionKey) (p *cachedPlan, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p, ok := c.plans[key]; ok {
 		return p, false
 	}
 	if c.plans == nil || len(c.plans) >= maxPlans {
-		c.plans = map[string]*cachedPlan{}
+		c.plans = map[selectionKey]*cachedPlan{}
 	}
 	p = &cachedPlan{ready: make(chan struct{})}
 	c.plans[key] = p
 	return p, true
 }
 
-func (c *planCache) leave(key string, p *cachedPlan, objects *sharedSet) {
+func (c *planCache) leave(key selectionKey, p *cachedPlan, objects *sharedPlan) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p.objects = objects; objects == nil && c.plans[key] == p {
@@ -93,34 +94,49 @@ func (c *planCache) leave(key string, p *cachedPlan, objects *sharedSet) {
 	close(p.ready)
 }
 
-// key names everything that the objects of a selection without haves depend
-// on.
-func (s selection) key() string {
-	var b strings.Builder
+// selectionKey names everything that the objects of a selection without haves
+// depend on.
+type selectionKey [sha256.Size]byte
+
+func (s selection) key() selectionKey {
+	h := sha256.New()
 	for _, ids := range [][]git.ObjectID{s.wants, s.roots, s.tags} {
-		fmt.Fprintf(&b, "%d ", len(ids)) // so that no list can run into the next
+		ids = slices.Clone(ids)
+		slices.SortFunc(ids, git.ObjectID.Compare)
+		ids = slices.Compact(ids)
+		fmt.Fprintf(h, "%d ", len(ids)) // so that no list can run into the next
 		for _, id := range ids {
-			b.Write(id.Bytes())
+			h.Write(id.Bytes())
 		}
 	}
-	fmt.Fprintf(&b, "%v", s.filter)
-	return b.String()
+	fmt.Fprint(h, s.filter)
+	return selectionKey(h.Sum(nil))
 }
+
+// isCut tells whether a clone gets less than all that its wants lead to.
+func (s selection) isCut() bool { return len(s.roots) > 0 || !s.filter.IsZero() }
 
 // planned is plan, out of the cache where that can be.
 func (sn *Snapshot) planned(ctx context.Context, s selection, progress func(string)) (*PackPlan, error) {
-	if len(s.haves) > 0 {
+	if len(s.haves) > 0 || s.isCut() && !s.isStored() {
 		return sn.plan(ctx, s, progress)
 	}
-	objects, err := sn.plans.get(ctx, s.key(), func() (*sharedSet, error) {
+	shared, err := sn.plans.get(ctx, s.key(), func() (*sharedPlan, error) {
 		p, err := sn.plan(ctx, s, progress)
 		if err != nil {
 			return nil, err
 		}
-		return &sharedSet{objectSet: p.objects}, nil
+		p.has = nil // there is nothing that the client has
+		shared := &sharedPlan{plan: *p}
+		if p.checksum != nil {
+			shared.checksum.Store(&p.checksum)
+		}
+		return shared, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &PackPlan{sn: sn, objects: objects.objectSet, shared: objects}, nil
+	p := shared.plan
+	p.shared = shared
+	return &p, nil
 }

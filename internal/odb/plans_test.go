@@ -15,14 +15,14 @@ func TestPlanIsMadeOnceForAll(t *testing.T) {
 	t.Parallel()
 	var c planCache
 	var made atomic.Int32
-	plan := func() (*sharedSet, error) {
+	plan := func() (*sharedPlan, error) {
 		made.Add(1)
-		return &sharedSet{}, nil
+		return &sharedPlan{}, nil
 	}
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			if objects, err := c.get(t.Context(), "key", plan); objects == nil || err != nil {
+			if objects, err := c.get(t.Context(), selectionKey{}, plan); objects == nil || err != nil {
 				t.Errorf("got %v, %v", objects, err)
 			}
 		})
@@ -39,7 +39,7 @@ func TestPlanThatFailsIsMadeByTheNext(t *testing.T) {
 	inside, goOn := make(chan struct{}), make(chan struct{})
 	first := make(chan error, 1)
 	go func() {
-		_, err := c.get(t.Context(), "key", func() (*sharedSet, error) {
+		_, err := c.get(t.Context(), selectionKey{}, func() (*sharedPlan, error) {
 			close(inside)
 			<-goOn
 			return nil, context.Canceled
@@ -49,12 +49,12 @@ func TestPlanThatFailsIsMadeByTheNext(t *testing.T) {
 	<-inside
 	second := make(chan error, 1)
 	go func() {
-		_, err := c.get(t.Context(), "key", func() (*sharedSet, error) { return &sharedSet{}, nil })
+		_, err := c.get(t.Context(), selectionKey{}, func() (*sharedPlan, error) { return &sharedPlan{}, nil })
 		second <- err
 	}()
 	impatient, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.get(impatient, "key", nil); !errors.Is(err, context.Canceled) {
+	if _, err := c.get(impatient, selectionKey{}, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("waiting with a cancelled context: %v", err)
 	}
 	close(goOn)
@@ -73,7 +73,7 @@ func TestPlansOfDifferentSelectionsDiffer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := map[string]bool{}
+	keys := map[selectionKey]bool{}
 	all := []selection{
 		{wants: []git.ObjectID{a}}, {wants: []git.ObjectID{b}}, {wants: []git.ObjectID{a, b}},
 		{wants: []git.ObjectID{a}, roots: []git.ObjectID{b}}, {wants: []git.ObjectID{a}, tags: []git.ObjectID{b}},

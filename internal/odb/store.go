@@ -29,6 +29,7 @@ type Options struct {
 	InlineLimit int64         // largest pack kept in its row; default 256 KiB
 	MaxBuffered int64         // largest object held in memory whole; default 32 MiB
 	Snapshots   int           // repositories whose last state is kept; default 4,096
+	Responses   int64         // bytes of packs kept for identical shallow and partial clones, in ScratchDir; default 1 GiB, negative: none
 	Push        PushLimits    // of what a push may bring
 	CompactAt   int           // small packs that make a repository due for compaction; default 32
 	Grace       time.Duration // how long a replaced pack lives on; default 1 hour
@@ -48,6 +49,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.InlineLimit, 256<<10)
 	setDefault(&o.MaxBuffered, 32<<20)
 	setDefault(&o.Snapshots, 4096)
+	setDefault(&o.Responses, 1<<30)
 	setDefault(&o.CompactAt, 32)
 	setDefault(&o.Grace, time.Hour)
 	setDefault(&o.Push.PackSize, 16<<30)
@@ -82,6 +84,7 @@ type Store struct {
 	serial  uint64
 
 	snapshots snapshotCache
+	responses responseCache
 }
 
 // objectKey is where a decoded object lies: packs never change, so what is
@@ -100,6 +103,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{options: o, packs: map[packKey]*openPack{}}
 	s.snapshots.limit = o.Snapshots
+	s.responses = responseCache{limit: o.Responses, scratch: s.scratch, items: map[responseKey]*response{}}
 	var err error
 	s.objects, err = otter.New(&otter.Options[objectKey, git.Object]{
 		MaximumWeight: uint64(o.CacheBytes),
@@ -134,6 +138,7 @@ func emptyDir(dir string) error {
 // Close lets go of all packs. No snapshot may be in use any more; the two
 // stores stay open.
 func (s *Store) Close() error {
+	s.responses.close()
 	s.snapshots.clear()
 	s.objects.InvalidateAll()
 	s.objects.StopAllGoroutines()
@@ -159,6 +164,7 @@ type Stats struct {
 	CachedBytes int64 // of decoded objects
 	OpenPacks   int
 	Snapshots   int
+	Responses   ResponseStats
 }
 
 // Stats returns the figures of this moment.
@@ -169,6 +175,7 @@ func (s *Store) Stats() Stats {
 		CachedBytes: int64(s.objects.WeightedSize()),
 		OpenPacks:   len(s.packs),
 		Snapshots:   s.snapshots.len(),
+		Responses:   s.responses.stats(),
 	}
 }
 

@@ -58,6 +58,7 @@ func (s *Store) purgeRepositories(ctx context.Context, o SweepOptions, r *SweepR
 			if err != nil {
 				return err
 			}
+			s.responses.forget(repo.RepositoryKey)
 			r.Repositories++
 		}
 	}

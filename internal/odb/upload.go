@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -219,6 +220,36 @@ func (f *Fetch) deepenNot(ctx context.Context, name string) (git.ObjectID, error
 // PlanPack finds the objects of the pack that follows the Answer. Progress is
 // told in git's words.
 func (f *Fetch) PlanPack(ctx context.Context, progress func(string)) (*PackPlan, error) {
+	p, err := f.sn.planned(ctx, f.selection(), progress)
+	if err != nil {
+		return nil, fmt.Errorf("plan a pack of %s: %w", f.sn.repo.Repository, err)
+	}
+	p.ofsDelta = f.request.OfsDelta
+	return p, nil
+}
+
+// WritePack sends the pack that follows the Answer: one that another client
+// got before, if it is kept.
+func (f *Fetch) WritePack(ctx context.Context, w io.Writer, progress func(string)) error {
+	write := func(ctx context.Context, w io.Writer, progress func(string)) error {
+		p, err := f.PlanPack(ctx, progress)
+		if err != nil {
+			return err
+		}
+		return p.Write(ctx, w, progress)
+	}
+	s := f.selection()
+	// Objects of a partial clone that are fetched one by one are not kept: each
+	// costs little, and they would push out what many share.
+	cache := &f.sn.store.responses
+	if cache.limit <= 0 || len(s.haves) > 0 || !s.isCut() || s.isStored() || len(f.commits) == 0 {
+		return write(ctx, w, progress)
+	}
+	key := responseKey{f.sn.repo.RepositoryKey, s.key(), f.request.OfsDelta}
+	return cache.write(ctx, key, f.sn, write, w, progress)
+}
+
+func (f *Fetch) selection() selection {
 	s := selection{
 		wants:  slices.Concat(f.wants, f.boundary.Wants),
 		haves:  f.haves,
@@ -233,12 +264,7 @@ func (f *Fetch) PlanPack(ctx context.Context, progress func(string)) (*PackPlan,
 			}
 		}
 	}
-	p, err := f.sn.planned(ctx, s, progress)
-	if err != nil {
-		return nil, fmt.Errorf("plan a pack of %s: %w", f.sn.repo.Repository, err)
-	}
-	p.ofsDelta = f.request.OfsDelta
-	return p, nil
+	return s
 }
 
 // nameIn returns the name under which clients of the view see a stored ref.

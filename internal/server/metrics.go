@@ -55,7 +55,13 @@ func newMetrics(store *odb.Store, version string, queued func() int) *metrics {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
+	counter := func(name, help string, value func() int64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+	}
 	m.registry.MustRegister(
+		counter("cairn_response_cache_hits_total", "Shallow and partial clones that got a kept pack.", func() int64 { return store.Stats().Responses.Hits }),
+		counter("cairn_response_cache_misses_total", "Shallow and partial clones whose pack was made.", func() int64 { return store.Stats().Responses.Misses }),
+		gauge("cairn_response_cache_bytes", "Packs kept for identical shallow and partial clones.", func() float64 { return float64(store.Stats().Responses.Bytes) }),
 		m.requests, m.compactions, m.merged, m.swept, m.waits, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("cairn_object_cache_bytes", "Decoded objects in memory.", func() float64 { return float64(store.Stats().CachedBytes) }),

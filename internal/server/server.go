@@ -116,6 +116,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 		ScratchDir:  s.data.file(scratchName),
 		Logger:      s.logger,
 		CacheBytes:  int64(c.CacheSize),
+		Responses:   responses(c),
 		InlineLimit: int64(c.InlineLimit),
 		CompactAt:   c.CompactAt,
 		Grace:       c.Grace,
@@ -156,6 +157,15 @@ func (s *Server) openGate() {
 		Observe:        s.metrics.waited,
 	})
 	s.metrics.registry.MustRegister(newGateMetrics(s.gate))
+}
+
+// responses is the size of the response cache as package odb has it: there,
+// zero is the default.
+func responses(c config.Config) int64 {
+	if c.ResponseCache == 0 {
+		return -1
+	}
+	return int64(c.ResponseCache)
 }
 
 func limits(c config.Config) service.Limits {

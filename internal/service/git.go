@@ -193,12 +193,7 @@ func (g *GitSession) fetch(ctx context.Context, q *protocol.FetchRequest, out *g
 	}
 	stream := q.NewPackStream(out.Writer)
 	out.stream = stream
-	progress := out.progress(q.NoProgress)
-	plan, err := f.PlanPack(ctx, progress)
-	if err == nil {
-		err = plan.Write(ctx, stream, progress)
-	}
-	if err != nil {
+	if err := f.WritePack(ctx, stream, out.progress(q.NoProgress)); err != nil {
 		return err
 	}
 	return stream.Close()

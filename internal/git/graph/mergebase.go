@@ -40,9 +40,10 @@ func MergeBases(ctx context.Context, src Commits, a, b git.ObjectID) ([]git.Obje
 	return ids(bases), nil
 }
 
-// IsAncestor tells whether descendant is ancestor or has it in its history.
-func IsAncestor(ctx context.Context, src Commits, ancestor, descendant git.ObjectID) (bool, error) {
-	return reachesAny(ctx, src, ancestor, descendant)
+// IsAncestor tells whether one of the descendants is ancestor or has it in its
+// history.
+func IsAncestor(ctx context.Context, src Commits, ancestor git.ObjectID, descendants ...git.ObjectID) (bool, error) {
+	return reachesAny(ctx, src, ancestor, descendants...)
 }
 
 // reachesAny tells whether ancestor is reachable from one of the others.
