@@ -239,14 +239,27 @@ func (f *Fetch) WritePack(ctx context.Context, w io.Writer, progress func(string
 		return p.Write(ctx, w, progress)
 	}
 	s := f.selection()
-	// Objects of a partial clone that are fetched one by one are not kept: each
-	// costs little, and they would push out what many share.
-	cache := &f.sn.store.responses
-	if cache.limit <= 0 || len(s.haves) > 0 || !s.isCut() || s.isStored() || len(f.commits) == 0 {
+	kept, err := f.isKept(ctx, s)
+	if err != nil {
+		return err
+	}
+	if !kept {
 		return write(ctx, w, progress)
 	}
 	key := responseKey{f.sn.repo.RepositoryKey, s.key(), f.request.OfsDelta}
-	return cache.write(ctx, key, f.sn, write, w, progress)
+	return f.sn.store.responses.write(ctx, key, f.sn, write, w, progress)
+}
+
+// isKept tells whether the pack of a selection is one for the response cache.
+// A whole clone is not: its bytes lie in packs already. Neither are objects
+// that the client of a partial clone fetches one by one: each costs little, and
+// they would push out what many share.
+func (f *Fetch) isKept(ctx context.Context, s selection) (bool, error) {
+	if f.sn.store.responses.limit <= 0 || len(s.haves) > 0 || !s.isCut() || len(f.commits) == 0 {
+		return false, nil
+	}
+	base, err := f.sn.storedFor(ctx, s)
+	return len(base.packs) == 0, err
 }
 
 func (f *Fetch) selection() selection {
