@@ -29,6 +29,7 @@ func (s *Store) PutSidecars(ctx context.Context, f git.ObjectFormat, lead Staged
 // ReachedCommits is how many commits the view's set of reachable objects holds
 // by name.
 func (sn *Snapshot) ReachedCommits(view View) int { return len(sn.reach[view].commits) }
+
 // TestLevel is a level of a closure that a test makes.
 type TestLevel struct {
 	Tips                      []git.ObjectID
