@@ -140,28 +140,41 @@ func (h *pathHistory) follow(ctx context.Context, tree git.ObjectID, known trail
 }
 
 // lastChange is the newest commit, from the given one back, that changed a
-// path which exists there.
+// path which exists there. Until it is found each commit has one parent that
+// matters, so what is known of one of them ends the search: who reads after
+// every commit pays for the new commits alone.
 func (s *Service) lastChange(ctx context.Context, sn *odb.Snapshot, from git.ObjectID, path string) (git.ObjectID, error) {
-	key := changeKey{from, path}
-	if id, ok := s.changes.get(key); ok {
+	if id, ok := s.changes.get(changeKey{from, path}); ok {
 		return id, nil
 	}
 	if err := admission.Enter(ctx, admission.History); err != nil {
 		return git.ObjectID{}, err
 	}
-	log, err := newCommitLog(ctx, sn, from, path)
-	if err != nil {
+	h := newPathHistory(&logSource{sn}, path)
+	if err := h.useFilters(ctx, sn); err != nil {
 		return git.ObjectID{}, err
 	}
-	id, found, err := log.next(ctx)
-	switch {
-	case err != nil:
-		return git.ObjectID{}, err
-	case !found:
-		return from, nil // the path does not exist in from
+	for id := from; ; {
+		if err := ctx.Err(); err != nil {
+			return git.ObjectID{}, err
+		}
+		links, err := h.Commit(ctx, id)
+		if err != nil {
+			return git.ObjectID{}, err
+		}
+		if h.takeChanged(id) {
+			s.changes.put(changeKey{from, path}, id)
+			return id, nil
+		}
+		if len(links.Parents) == 0 {
+			return from, nil // the path does not exist in from
+		}
+		id = links.Parents[0]
+		if known, ok := s.changes.get(changeKey{id, path}); ok {
+			s.changes.put(changeKey{from, path}, known)
+			return known, nil
+		}
 	}
-	s.changes.put(key, id)
-	return id, nil
 }
 
 // changeCache remembers which commit changed a path last. A commit's history

@@ -70,11 +70,15 @@ var testRSA = sync.OnceValue(func() *rsa.PrivateKey {
 	return key
 })
 
-func newTenants(t testing.TB) *tenants {
+func newTenants(t testing.TB, wrap ...func(cairn.Metadata) cairn.Metadata) *tenants {
 	t.Helper()
-	metadata, err := sqlite.OpenMemory(context.Background())
+	opened, err := sqlite.OpenMemory(context.Background())
 	if err != nil {
 		t.Fatal(err)
+	}
+	var metadata cairn.Metadata = opened
+	for _, w := range wrap {
+		metadata = w(metadata)
 	}
 	bucket, err := dir.Open(filepath.Join(t.TempDir(), "bucket"))
 	if err != nil {
