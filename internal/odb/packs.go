@@ -72,16 +72,27 @@ func (s *Store) acquire(org cairn.OrganizationID, info cairn.Pack) *openPack {
 	return p
 }
 
-// release ends one use of the pack.
-func (s *Store) release(p *openPack) {
+// retain adds a user to packs that have one.
+func (s *Store) retain(packs []*openPack) {
 	s.packsMu.Lock()
-	p.users--
-	last := p.users == 0
-	if last {
-		delete(s.packs, p.key)
+	defer s.packsMu.Unlock()
+	for _, p := range packs {
+		p.users++
+	}
+}
+
+// release ends one use of each pack.
+func (s *Store) release(packs []*openPack) {
+	var last []*openPack
+	s.packsMu.Lock()
+	for _, p := range packs {
+		if p.users--; p.users == 0 {
+			delete(s.packs, p.key)
+			last = append(last, p)
+		}
 	}
 	s.packsMu.Unlock()
-	if last {
+	for _, p := range last {
 		p.unload()
 	}
 }

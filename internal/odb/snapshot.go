@@ -60,9 +60,7 @@ func (sn *Snapshot) Close() {
 	if sn == nil || sn.users.Add(-1) > 0 {
 		return
 	}
-	for _, p := range sn.packs {
-		sn.store.release(p)
-	}
+	sn.store.release(sn.packs)
 }
 
 // Repository returns the repository's row in this state.
@@ -104,19 +102,17 @@ func (sn *Snapshot) PackCount() int { return len(sn.packs) }
 // row after it. It saves the next reader from reading all refs again.
 func (sn *Snapshot) derive(repo cairn.Repository, updates []cairn.RefUpdate, added []Staged, at cairn.Ref) *Snapshot {
 	next := &Snapshot{store: sn.store, repo: repo, refs: applyUpdates(sn.refs, updates, at)}
-	have := make(map[cairn.PackID]bool, len(sn.packs)+len(added))
-	for _, p := range sn.packs {
-		have[p.key.id] = true
+	next.packs = make([]*openPack, 0, len(added)+len(sn.packs))
+	has := func(packs []*openPack, id cairn.PackID) bool {
+		return slices.ContainsFunc(packs, func(p *openPack) bool { return p.key.id == id })
 	}
 	for _, a := range added {
-		if !have[a.ID] {
-			have[a.ID] = true
+		if !has(next.packs, a.ID) && !has(sn.packs, a.ID) {
 			next.packs = append(next.packs, sn.store.acquire(repo.Organization, a.Pack))
 		}
 	}
-	for _, p := range sn.packs {
-		next.packs = append(next.packs, sn.store.acquire(repo.Organization, p.info))
-	}
+	sn.store.retain(sn.packs)
+	next.packs = append(next.packs, sn.packs...)
 	next.users.Store(1)
 	return next
 }

@@ -3,9 +3,12 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -77,7 +80,7 @@ func benchRepository() cairn.Repository {
 	id := cairn.NewID()
 	return cairn.Repository{
 		RepositoryKey: cairn.RepositoryKey{Organization: "0f5q8w7n3m1k2j4h", Repository: cairn.RepositoryID(id)},
-		Name:          cairn.RepositoryName("team/" + id),
+		Name:          cairn.RepositoryName(fmt.Sprintf("team/%x", rand.Uint64())), // no order in it
 		DefaultBranch: "refs/heads/main", Format: git.SHA1, CreatedAt: time.Now(),
 	}
 }
@@ -137,22 +140,71 @@ func BenchmarkCommit(b *testing.B) {
 		data, index := make([]byte, 7<<10), make([]byte, 1<<10)
 		spread(b, len(keys), func(g, turn int) error {
 			p := cairn.Pack{ID: cairn.PackID(benchPackID(g, turn)), Objects: 4, Size: int64(len(data)), IndexSize: int64(len(index)), Data: data, Index: index}
-			return m.Update(b.Context(), func(tx cairn.Tx) error {
-				r, err := tx.Repositories().Advance(keys[g])
-				if err != nil {
-					return err
-				}
-				if err := tx.Packs().Add(keys[g], p); err != nil {
-					return err
-				}
-				e := cairn.Event{Version: r.Version, At: r.CreatedAt, Actor: "bench", Kind: cairn.RefChanged, RefUpdate: benchMove(turn)[0]}
-				if err := tx.Events().Append(keys[g], []cairn.Event{e}); err != nil {
-					return err
-				}
-				return tx.Refs().Update(keys[g], r.Version, r.CreatedAt, benchMove(turn))
-			})
+			return m.Update(b.Context(), benchCommit(keys[g], p, turn))
 		})
 	})
+}
+
+var latencyTime = flag.Duration("latency-time", 5*time.Second, "how long BenchmarkCommitLatency runs")
+
+// BenchmarkCommitLatency makes 400 commits a second of 8 KiB, from 32
+// goroutines, and reports how long each waited: what checkpoints do to their
+// neighbours. Run it with -benchtime 1x.
+func BenchmarkCommitLatency(b *testing.B) {
+	for range b.N {
+		m := inDir(b)
+		const writers, rate = 32, 400
+		var mu sync.Mutex
+		var took []time.Duration
+		var all sync.WaitGroup
+		data, index := make([]byte, 7<<10), make([]byte, 1<<10)
+		end := time.Now().Add(*latencyTime)
+		for g := range writers {
+			key := createBenchRepository(b, m)
+			all.Go(func() {
+				time.Sleep(time.Duration(g) * time.Second / rate)
+				next := time.NewTicker(writers * time.Second / rate)
+				defer next.Stop()
+				for turn := 0; time.Now().Before(end); turn++ {
+					<-next.C
+					p := cairn.Pack{ID: cairn.PackID(benchPackID(g, turn)), Objects: 4, Size: int64(len(data)), IndexSize: int64(len(index)), Data: data, Index: index}
+					began := time.Now()
+					if err := m.Update(b.Context(), benchCommit(key, p, turn)); err != nil {
+						b.Error(err)
+						return
+					}
+					d := time.Since(began)
+					mu.Lock()
+					took = append(took, d)
+					mu.Unlock()
+				}
+			})
+		}
+		all.Wait()
+		slices.Sort(took)
+		for name, share := range map[string]float64{"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1} {
+			b.ReportMetric(float64(took[int(share*float64(len(took)-1))].Microseconds())/1000, name+"-ms")
+		}
+		b.ReportMetric(float64(len(took)), "commits")
+	}
+}
+
+// benchCommit is the transaction of a commit.
+func benchCommit(key cairn.RepositoryKey, p cairn.Pack, turn int) func(cairn.Tx) error {
+	return func(tx cairn.Tx) error {
+		r, err := tx.Repositories().Advance(key)
+		if err != nil {
+			return err
+		}
+		if err := tx.Packs().Add(key, p); err != nil {
+			return err
+		}
+		e := cairn.Event{Version: r.Version, At: r.CreatedAt, Actor: "bench", Kind: cairn.RefChanged, RefUpdate: benchMove(turn)[0]}
+		if err := tx.Events().Append(key, []cairn.Event{e}); err != nil {
+			return err
+		}
+		return tx.Refs().Update(key, r.Version, r.CreatedAt, benchMove(turn))
+	}
 }
 
 // benchPackID looks as random as a checksum.
@@ -167,6 +219,56 @@ func BenchmarkCreateRepository(b *testing.B) {
 			return m.Update(b.Context(), func(tx cairn.Tx) error { return tx.Repositories().Create(r) })
 		})
 	})
+}
+
+var manyRepositories = flag.Int("repositories", 100_000, "how many BenchmarkManyRepositories creates")
+
+// BenchmarkManyRepositories creates very many empty repositories of one
+// organization, 32 at once, and compares the last of them with the first: their
+// rate, and the processor time that each took. It reports the bytes on the disk
+// for each, the log included. Run it with -benchtime 1x.
+func BenchmarkManyRepositories(b *testing.B) {
+	for range b.N {
+		path := filepath.Join(b.TempDir(), "metadata.db")
+		m := at(b, path)
+		create := func(n int) (rate, cpu float64) {
+			var all sync.WaitGroup
+			var started atomic.Int64
+			began, before := time.Now(), processorTime(b)
+			for range 32 {
+				all.Go(func() {
+					for started.Add(1) <= int64(n) {
+						r := benchRepository()
+						if err := m.Update(b.Context(), func(tx cairn.Tx) error { return tx.Repositories().Create(r) }); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			all.Wait()
+			return float64(n) / time.Since(began).Seconds(), float64((processorTime(b) - before).Microseconds()) / float64(n)
+		}
+		const sample = 20_000
+		create(1000)
+		youngRate, youngCPU := create(sample)
+		for left := *manyRepositories - 1000 - 2*sample; left > 0; left -= 100_000 {
+			rate, cpu := create(min(left, 100_000))
+			b.Logf("%d to go: %.0f/s, %.1f µs of processor time", left, rate, cpu)
+		}
+		oldRate, oldCPU := create(sample)
+		b.ReportMetric(youngRate, "first/s")
+		b.ReportMetric(oldRate, "last/s")
+		b.ReportMetric(youngCPU, "first-cpu-µs")
+		b.ReportMetric(oldCPU, "last-cpu-µs")
+		var bytes int64
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if info, err := os.Stat(path + suffix); err == nil {
+				bytes += info.Size()
+			}
+		}
+		b.ReportMetric(float64(bytes)/float64(*manyRepositories), "B/repository")
+	}
 }
 
 // BenchmarkView is a View with one Get, and one with nothing.
