@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/git/commitgraph"
 	"github.com/cairn-storage/cairn/internal/git/graph"
+	"github.com/cairn-storage/cairn/internal/gittest"
 	"github.com/cairn-storage/cairn/internal/odb"
 )
 
@@ -52,7 +54,9 @@ func below(t testing.TB, sn *odb.Snapshot, tips ...git.ObjectID) map[git.ObjectI
 				if !more {
 					break
 				}
-				tips = append(tips, r.ID)
+				if !r.Mode.IsSubmodule() {
+					tips = append(tips, r.ID)
+				}
 			}
 		}
 	}
@@ -243,6 +247,93 @@ func TestClosureSparesTheWalk(t *testing.T) {
 	}
 	if n := sn.ReachedCommits(odb.NormalView); n > 4 {
 		t.Errorf("%d commits were walked, want those since the repack", n)
+	}
+}
+
+// load stores what a repository of stock git holds.
+func (f *fixture) load(t testing.TB, key cairn.RepositoryKey, r *gittest.Repo) {
+	t.Helper()
+	b := f.store.NewPack(git.SHA1)
+	defer b.Close()
+	kinds := map[string]git.ObjectType{"commit": git.CommitObject, "tree": git.TreeObject, "blob": git.BlobObject, "tag": git.TagObject}
+	for _, o := range r.Objects() {
+		if _, err := b.Add(kinds[o.Type], o.Data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	staged, err := b.Finish(t.Context(), key.Organization)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := odb.Update{Packs: []odb.Staged{staged}}
+	for name, id := range r.Refs() {
+		u.Refs = append(u.Refs, cairn.RefUpdate{Name: git.RefName(name), New: git.MustParseObjectID(id)})
+	}
+	if _, err := f.store.Apply(t.Context(), key, u); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestHistoryWithACommitGraphIsGits asks about pairs of commits of a repository
+// of which a part was repacked, and compares with stock git.
+func TestHistoryWithACommitGraphIsGits(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(seed, 9))
+			f := newFixtureWithLargePacks(t)
+			key := f.repository(t, "r")
+			r := gittest.Random(t, seed, gittest.Options{Skew: seed%2 == 1, Commits: 100, Branches: 5})
+			f.load(t, key, r)
+			commits := strings.Fields(r.Git("rev-list", "--all"))
+			some := func() git.ObjectID { return git.MustParseObjectID(commits[random.IntN(len(commits))]) }
+			f.repackByHand(t, key, []git.ObjectID{some()}, []git.ObjectID{some(), some()})
+			sn := f.snapshot(t, key)
+			if numbers, err := sn.Generations(t.Context()); err != nil || numbers == nil {
+				t.Fatalf("no commit-graph: %v", err)
+			}
+			for range 25 {
+				a, b := some(), some()
+				bases, err := graph.MergeBases(t.Context(), sn, a, b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := make([]string, len(bases))
+				for i, id := range bases {
+					got[i] = id.String()
+				}
+				out, _ := r.GitErr("merge-base", "--all", a.String(), b.String()) // fails if there is none
+				if want := strings.Fields(out); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
+					t.Errorf("merge-base %s %s: got %v, want %v", a, b, got, want)
+				}
+				ancestor, err := graph.IsAncestor(t.Context(), sn, a, b)
+				_, no := r.GitErr("merge-base", "--is-ancestor", a.String(), b.String())
+				if err != nil || ancestor != (no == nil) {
+					t.Errorf("is %s an ancestor of %s: got %t, %v", a, b, ancestor, err)
+				}
+				ahead, behind, err := graph.AheadBehind(t.Context(), sn, a, b)
+				want := r.Git("rev-list", "--left-right", "--count", a.String()+"..."+b.String())
+				if got := fmt.Sprintf("%d\t%d", ahead, behind); err != nil || got != want {
+					t.Errorf("ahead and behind of %s and %s: got %q, %v, want %q", a, b, got, err, want)
+				}
+			}
+			tip := some()
+			var log []string
+			for w := graph.NewWalk(sn, []git.ObjectID{tip}, nil); ; {
+				id, _, more, err := w.Next(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !more {
+					break
+				}
+				log = append(log, id.String())
+			}
+			if want := strings.Fields(r.Git("rev-list", tip.String())); !slices.Equal(log, want) {
+				t.Errorf("log of %s:\ngot  %v\nwant %v", tip, log, want)
+			}
+		})
 	}
 }
 
