@@ -171,10 +171,15 @@ func (t target) load(ctx context.Context, limit time.Duration, clients int, next
 }
 
 // alone repeats f, which makes no requests, from some goroutines for the time
-// of a measurement: the neighbour of a load.
+// of a measurement: the neighbour of a load. The CPU time is that of this
+// program.
 func (b *bench) alone(ctx context.Context, workers int, f func(worker, turn int) error) (loadResult, error) {
 	latencies := make([][]time.Duration, workers)
 	errs := make([]error, workers)
+	before, err := ownCPU()
+	if err != nil {
+		return loadResult{}, err
+	}
 	began := time.Now()
 	deadline := began.Add(b.sizes.measurement)
 	var wg sync.WaitGroup
@@ -201,5 +206,11 @@ func (b *bench) alone(ctx context.Context, workers int, f func(worker, turn int)
 		return loadResult{}, fmt.Errorf("nothing was done in the time")
 	}
 	slices.Sort(all)
-	return loadResult{count: len(all), p50: all[len(all)/2], usage: usage{wall: time.Since(began)}}, ctx.Err()
+	result := loadResult{count: len(all), p50: all[len(all)/2], usage: usage{wall: time.Since(began)}}
+	after, err := ownCPU()
+	if err != nil {
+		return loadResult{}, err
+	}
+	result.cpu = after - before
+	return result, ctx.Err()
 }

@@ -56,12 +56,21 @@ func othersCPU() (time.Duration, error) {
 		}
 		busy += time.Duration(ticks) * time.Second / ticksPerSecond
 	}
-	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
-		var use syscall.Rusage
-		if err := syscall.Getrusage(who, &use); err != nil {
-			return 0, err
-		}
-		busy -= time.Duration(use.Utime.Nano() + use.Stime.Nano())
+	own, err := ownCPU()
+	if err != nil {
+		return 0, err
 	}
-	return busy, nil
+	children, err := rusage(syscall.RUSAGE_CHILDREN)
+	return busy - own - children, err
+}
+
+// ownCPU is the time that this process has computed.
+func ownCPU() (time.Duration, error) { return rusage(syscall.RUSAGE_SELF) }
+
+func rusage(who int) (time.Duration, error) {
+	var use syscall.Rusage
+	if err := syscall.Getrusage(who, &use); err != nil {
+		return 0, err
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano()), nil
 }
