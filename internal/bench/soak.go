@@ -43,6 +43,7 @@ type soak struct {
 
 	mu        sync.Mutex
 	latencies [][]time.Duration // by kind
+	late      []time.Duration   // how late a timer of this program was, over and over
 }
 
 type soakRepository struct {
@@ -94,6 +95,8 @@ func runSoak(ctx context.Context, b *bench, d time.Duration, perSecond int) erro
 		go func() { errs <- s.client(ctx, jobs) }()
 	}
 	go func() { errs <- watcher.watch(ctx, s.began, d) }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); s.heartbeat(ctx, d) }()
 	s.schedule(ctx, jobs, d, perSecond)
 	for range soakClients + 1 {
 		if failed := <-errs; failed != nil && err == nil {
@@ -101,6 +104,7 @@ func runSoak(ctx context.Context, b *bench, d time.Duration, perSecond int) erro
 			cancel()
 		}
 	}
+	<-ended
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -159,6 +163,17 @@ func (s *soak) schedule(ctx context.Context, jobs chan<- soakJob, d time.Duratio
 		case jobs <- soakJob{time.Now(), pickKind(random.IntN(100)), random.IntN(len(s.repositories))}:
 		case <-ctx.Done():
 		}
+	}
+}
+
+// heartbeat notes how late this program gets to run when it wants to: what the
+// machine does to everybody on it, beside what the server does to its clients.
+func (s *soak) heartbeat(ctx context.Context, d time.Duration) {
+	const beat = 10 * time.Millisecond
+	for time.Since(s.began) < d && ctx.Err() == nil {
+		began := time.Now()
+		time.Sleep(beat)
+		s.late = append(s.late, time.Since(began)-beat)
 	}
 }
 
@@ -241,16 +256,22 @@ func (s *soak) print() error {
 		if len(latencies) == 0 {
 			return fmt.Errorf("no request of the kind %q was made", soakKinds[kind].name)
 		}
-		slices.Sort(latencies)
-		p50, p99 := latencies[len(latencies)/2], latencies[len(latencies)*99/100]
-		over := float64(p99) / float64(p50)
-		rows = append(rows, []string{
-			soakKinds[kind].name, thousands(int64(len(latencies))),
-			format(p50.Seconds(), duration), format(p99.Seconds(), duration), format(latencies[len(latencies)-1].Seconds(), duration),
-			times(over), fmt.Sprintf("≤ %d×", tailGoal), yesNo(over <= tailGoal),
-		})
+		row, over := latencyRow(soakKinds[kind].name, latencies)
+		rows = append(rows, append(row, times(over), fmt.Sprintf("≤ %d×", tailGoal), yesNo(over <= tailGoal)))
 	}
-	return writeRows(os.Stdout, rows)
+	row, _ := latencyRow("· a timer of this program, how late", s.late)
+	return writeRows(os.Stdout, append(rows, append(row, "", "", "")))
+}
+
+// latencyRow is the row of a kind, as far as it has no goal, and how many times
+// the median its slowest hundredth takes.
+func latencyRow(name string, latencies []time.Duration) ([]string, float64) {
+	slices.Sort(latencies)
+	p50, p99 := latencies[len(latencies)/2], latencies[len(latencies)*99/100]
+	return []string{
+		name, thousands(int64(len(latencies))),
+		format(p50.Seconds(), duration), format(p99.Seconds(), duration), format(latencies[len(latencies)-1].Seconds(), duration),
+	}, float64(p99) / float64(p50)
 }
 
 func yesNo(yes bool) string {
