@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/git/diff"
@@ -222,5 +223,56 @@ func TestWorstCaseIsBounded(t *testing.T) {
 	cancel()
 	if _, err := diff.File(ctx, m, c, diff.Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: got %v", err)
+	}
+}
+
+// TestManyPaths compares a tree of many files, of which many paths are asked
+// for: each with each would take a minute.
+func TestManyPaths(t *testing.T) {
+	t.Parallel()
+	const files, every = 100_000, 10
+	m := newMemory()
+	blob := m.put(t, git.BlobObject, []byte("x\n"))
+	var entries []git.TreeEntry
+	var paths []string
+	for i := range files {
+		name := fmt.Sprintf("a-file-with-a-long-name-%06d", i)
+		entries = append(entries, git.TreeEntry{Mode: git.ModeFile, Name: name, ID: blob})
+		if i%every == 0 {
+			paths = append(paths, "d/"+name)
+		}
+	}
+	tree := m.tree(t, git.TreeEntry{Mode: git.ModeTree, Name: "d", ID: m.tree(t, entries...)})
+	began := time.Now()
+	changes, err := diff.Trees(t.Context(), git.SHA1, m, git.ObjectID{}, tree, diff.TreeOptions{Paths: paths})
+	if err != nil || len(changes) != files/every {
+		t.Errorf("%d changes, %v; want %d", len(changes), err, files/every)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+// TestPathsChooseAsGitDoes asks for files and folders in every form.
+func TestPathsChooseAsGitDoes(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	blob := m.put(t, git.BlobObject, []byte("x\n"))
+	file := git.TreeEntry{Mode: git.ModeFile, Name: "f", ID: blob}
+	d := m.tree(t, file, git.TreeEntry{Mode: git.ModeTree, Name: "e", ID: m.tree(t, file)})
+	tree := m.tree(t, file, git.TreeEntry{Mode: git.ModeTree, Name: "d", ID: d}, git.TreeEntry{Mode: git.ModeSubmodule, Name: "s", ID: blob})
+	for _, c := range []struct{ paths, want string }{
+		{"", "d/e/f d/f f s"}, {"/", "d/e/f d/f f s"}, {"d", "d/e/f d/f"}, {"d/", "d/e/f d/f"}, {"f", "f"}, {"f/", ""}, {"f/x", ""}, {"s", "s"}, {"s/", "s"},
+		{"d/e", "d/e/f"}, {"d/e/", "d/e/f"}, {"d/f", "d/f"}, {"d/f/", ""}, {"d/e/f f", "d/e/f f"}, {"d/e d", "d/e/f d/f"}, {"d d/e", "d/e/f d/f"},
+		{"f/ f", "f"}, {"x d/x", ""}, {"d//e", ""}, {"/d/e/f/", ""}, {"/d/e/f", "d/e/f"},
+	} {
+		changes, err := diff.Trees(t.Context(), git.SHA1, m, git.ObjectID{}, tree, diff.TreeOptions{Paths: strings.Split(c.paths, " ")})
+		var got []string
+		for _, change := range changes {
+			got = append(got, change.Path())
+		}
+		if err != nil || strings.Join(got, " ") != c.want {
+			t.Errorf("paths %q: got %q, %v, want %q", c.paths, got, err, c.want)
+		}
 	}
 }

@@ -16,15 +16,7 @@ import (
 // rather than return a part.
 func Trees(ctx context.Context, f git.ObjectFormat, src Objects, a, b git.ObjectID, opts TreeOptions) ([]Change, error) {
 	w := treeWalk{ctx: ctx, format: f, src: src, opts: opts, empty: f.EmptyTree(), left: orDefault(opts.MaxEntries, DefaultMaxEntries)}
-	for _, p := range opts.Paths {
-		name := strings.Trim(p, "/")
-		if name == "" {
-			w.paths = nil
-			break
-		}
-		w.paths = append(w.paths, wantedPath{name, strings.HasSuffix(p, "/")})
-	}
-	if err := w.walk("", a, b, 0); err != nil {
+	if err := w.walk("", a, b, newPathFilter(opts.Paths), 0); err != nil {
 		return nil, err
 	}
 	if !opts.Renames {
@@ -44,9 +36,8 @@ type treeWalk struct {
 	src     Objects
 	opts    TreeOptions
 	empty   git.ObjectID
-	paths   []wantedPath // none: everything
-	left    int64        // entries that may still be read
-	names   int64        // bytes of the paths in changes
+	left    int64 // entries that may still be read
+	names   int64 // bytes of the paths in changes
 	changes []Change
 }
 
@@ -78,7 +69,7 @@ func (w *treeWalk) advance(c *treeCursor) error {
 		return err
 	}
 	if w.left--; w.left < 0 {
-		return fmt.Errorf("%w: more than %d tree entries", ErrTooLarge, orDefault(w.opts.MaxEntries, DefaultMaxEntries))
+		return fmt.Errorf("%w: more than %d", ErrEntries, orDefault(w.opts.MaxEntries, DefaultMaxEntries))
 	}
 	c.done, c.mode = !ok, canonicalMode(c.Mode)
 	return nil
@@ -102,7 +93,7 @@ func canonicalMode(m git.FileMode) git.FileMode {
 
 // walk compares two trees that lie at the same directory: dir is its path with
 // a slash, or empty.
-func (w *treeWalk) walk(dir string, aID, bID git.ObjectID, depth int) error {
+func (w *treeWalk) walk(dir string, aID, bID git.ObjectID, filter *pathFilter, depth int) error {
 	if aID == bID {
 		return nil
 	}
@@ -133,7 +124,7 @@ func (w *treeWalk) walk(dir string, aID, bID git.ObjectID, depth int) error {
 			if order >= 0 {
 				new = &b
 			}
-			if err := w.differ(dir, old, new, depth); err != nil {
+			if err := w.differ(dir, old, new, filter, depth); err != nil {
 				return err
 			}
 		}
@@ -179,15 +170,16 @@ func (c *treeCursor) byteAt(i int) byte {
 
 // differ notes that an entry differs; nil is an absent one. If both are there,
 // they are both directories or neither is.
-func (w *treeWalk) differ(dir string, old, new *treeCursor, depth int) error {
+func (w *treeWalk) differ(dir string, old, new *treeCursor, filter *pathFilter, depth int) error {
 	either := old
 	if old == nil {
 		either = new
 	}
-	path := dir + string(either.Name)
-	if !w.wanted(path, either.mode) {
+	below, wanted := filter.entry(either.Name, either.mode)
+	if !wanted {
 		return nil
 	}
+	path := dir + string(either.Name)
 	if either.mode.IsTree() {
 		var a, b git.ObjectID
 		if old != nil {
@@ -196,7 +188,7 @@ func (w *treeWalk) differ(dir string, old, new *treeCursor, depth int) error {
 		if new != nil {
 			b = new.ID
 		}
-		return w.walk(path+"/", a, b, depth+1)
+		return w.walk(path+"/", a, b, below, depth+1)
 	}
 	c := Change{Status: Modified}
 	if old != nil {
@@ -223,31 +215,55 @@ func (w *treeWalk) differ(dir string, old, new *treeCursor, depth int) error {
 	return nil
 }
 
-// wantedPath is one of TreeOptions.Paths.
-type wantedPath struct {
-	name   string
-	noFile bool // a file of that name is not meant
+// pathFilter is TreeOptions.Paths below one directory; nil means everything. An
+// entry costs the same however many paths there are.
+type pathFilter struct {
+	named bool // by one of the paths
+	file  bool // by one that does not end in a slash, and may mean a file
+	names map[string]*pathFilter
 }
 
-// wanted tells whether a path is among those asked for or lies below one; a
-// directory is also wanted if one of them lies below it.
-func (w *treeWalk) wanted(path string, mode git.FileMode) bool {
-	if w.paths == nil {
-		return true
+func newPathFilter(paths []string) *pathFilter {
+	if len(paths) == 0 {
+		return nil
 	}
-	for _, p := range w.paths {
-		switch {
-		case path == p.name:
-			if !p.noFile || mode.IsTree() || mode.IsSubmodule() {
-				return true
-			}
-		case below(path, p.name), mode.IsTree() && below(p.name, path):
-			return true
+	root := &pathFilter{}
+	for _, p := range paths {
+		name := strings.Trim(p, "/")
+		if name == "" {
+			return nil
 		}
+		f := root
+		for component := range strings.SplitSeq(name, "/") {
+			if f.names == nil {
+				f.names = map[string]*pathFilter{}
+			}
+			if f.names[component] == nil {
+				f.names[component] = &pathFilter{}
+			}
+			f = f.names[component]
+		}
+		f.named = true
+		f.file = f.file || !strings.HasSuffix(p, "/")
 	}
-	return false
+	return root
 }
 
-func below(path, dir string) bool {
-	return len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir
+// entry tells whether an entry of the directory is among the paths, lies below
+// one, or is a directory that one of them lies below; and what is wanted below
+// it.
+func (f *pathFilter) entry(name []byte, mode git.FileMode) (below *pathFilter, wanted bool) {
+	if f == nil {
+		return nil, true
+	}
+	e := f.names[string(name)]
+	switch {
+	case e == nil:
+		return nil, false
+	case mode.IsTree() && !e.named:
+		return e, true
+	case mode.IsTree(), mode.IsSubmodule():
+		return nil, e.named
+	}
+	return nil, e.file
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/cairn-storage/cairn/internal/git"
@@ -129,7 +130,7 @@ type LsRefsRequest struct {
 	Peel     bool     // say what annotated tags name
 	Symrefs  bool     // say what symbolic refs name
 	Unborn   bool     // show HEAD even if what it names does not exist
-	Prefixes []string // show refs that start with one of these; all if there are none
+	Prefixes []string // show refs that start with one of these; all if there are none; in order, none within another
 }
 
 // LsRefs reads the arguments of ls-refs.
@@ -160,17 +161,31 @@ func (c *Command) LsRefs() (LsRefsRequest, error) {
 	if tooMany {
 		q.Prefixes = nil // they are a hint: more refs than asked for do no harm
 	}
+	q.Prefixes = shortestPrefixes(q.Prefixes)
 	return q, err
 }
 
-// Matches tells whether a ref is asked for.
-func (q *LsRefsRequest) Matches(name git.RefName) bool {
-	for _, p := range q.Prefixes {
-		if strings.HasPrefix(string(name), p) {
-			return true
+// shortestPrefixes sorts prefixes and leaves out those that start with another.
+func shortestPrefixes(prefixes []string) []string {
+	slices.Sort(prefixes)
+	kept := prefixes[:0]
+	for _, p := range prefixes {
+		if n := len(kept); n == 0 || !strings.HasPrefix(p, kept[n-1]) {
+			kept = append(kept, p)
 		}
 	}
-	return len(q.Prefixes) == 0
+	return kept
+}
+
+// Matches tells whether a ref is asked for. It looks at one prefix, however
+// many there are: none of them starts with another, so only the last that is
+// not after the name can be its start.
+func (q *LsRefsRequest) Matches(name git.RefName) bool {
+	if len(q.Prefixes) == 0 {
+		return true
+	}
+	i, exact := slices.BinarySearch(q.Prefixes, string(name))
+	return exact || i > 0 && strings.HasPrefix(string(name), q.Prefixes[i-1])
 }
 
 // Write writes the answer: those of refs that are asked for. Refs are given as

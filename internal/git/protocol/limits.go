@@ -52,6 +52,9 @@ func DefaultLimits() Limits {
 	}
 }
 
+// RefUpdates is what a LimitError calls Limits.Commands.
+const RefUpdates = "ref updates in a push"
+
 // LimitError says which limit a request is over.
 type LimitError struct {
 	Limit string // the field of Limits, in words

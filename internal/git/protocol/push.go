@@ -138,7 +138,7 @@ func (p *pushParser) line(line []byte) error {
 	}
 	p.names[u.Name] = true
 	q.Commands = append(q.Commands, u)
-	return within(len(q.Commands), p.limits.Commands, "ref updates in a push")
+	return within(len(q.Commands), p.limits.Commands, RefUpdates)
 }
 
 // update reads "<old> <new> <name>".
