@@ -77,7 +77,7 @@ func parseLifetime(set claimSet, longest time.Duration, now time.Time) (time.Tim
 		return time.Time{}, badClaim("iat", "lies in the future")
 	}
 	if expires.Sub(issued) > longest {
-		return time.Time{}, badClaim("exp", "is more than %s after the token was issued", longest)
+		return time.Time{}, badClaim("exp", "is more than %s after the token was issued (max-token-ttl)", longest)
 	}
 	start, ok, err := set.date("nbf")
 	if err != nil {
@@ -134,7 +134,7 @@ func parsePolicy(set claimSet, longest int) (cairn.RefPolicy, error) {
 			return nil, badClaim("refs", "is not an array")
 		}
 		if len(rules) > longest {
-			return nil, badClaim("refs", "has more than %d rules", longest)
+			return nil, badClaim("refs", "has more than %d rules (max-policy-rules)", longest)
 		}
 		for _, rule := range rules {
 			parsed, err := parseRule(rule)

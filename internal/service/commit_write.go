@@ -262,7 +262,7 @@ func signature(what string, i Identity, now time.Time) (git.Signature, error) {
 // none that a later one undoes.
 func (s *Service) checkChanges(files []FileChange) ([]FileChange, error) {
 	if len(files) > s.limits.CommitFiles {
-		return nil, cairn.Errorf(cairn.TooLarge, "commit changes %d paths, more than the limit of %d", len(files), s.limits.CommitFiles)
+		return nil, cairn.Errorf(cairn.TooLarge, "commit changes %d paths, more than the limit of %d (max-commit-files)", len(files), s.limits.CommitFiles)
 	}
 	changes := make([]FileChange, 0, len(files))
 	written := make(map[string]bool, len(files)) // true: a later change writes it; false: deletes it

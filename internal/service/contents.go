@@ -105,10 +105,10 @@ func (c *contents) add(name string, data []byte, last bool) error {
 	item.size += int64(len(data))
 	c.total += int64(len(data))
 	if limit := c.service.limits.FileSize; item.size > limit {
-		return cairn.Errorf(cairn.TooLarge, "content_id %q has more than the limit of %d bytes", cairn.Clip(name), limit)
+		return cairn.Errorf(cairn.TooLarge, "content_id %q has more than the limit of %d bytes (max-file-size)", cairn.Clip(name), limit)
 	}
 	if limit := c.service.limits.RequestSize; c.total > limit {
-		return cairn.Errorf(cairn.TooLarge, "the commit's files have more than the limit of %d bytes", limit)
+		return cairn.Errorf(cairn.TooLarge, "the commit's files have more than the limit of %d bytes (max-request-size)", limit)
 	}
 	if item.blob || item.link { // else nothing needs it
 		if err := c.append(item, data, last); err != nil {

@@ -177,7 +177,10 @@ func (s *Service) diffCommits(ctx context.Context, sn *odb.Snapshot, from, to gi
 }
 
 func tooLargeDiff(err error) error {
-	if errors.Is(err, diff.ErrTooLarge) {
+	switch {
+	case errors.Is(err, diff.ErrEntries):
+		return cairn.Errorf(cairn.TooLarge, "the diff is too large: ask for some of its paths: %w (max-walk-entries)", err)
+	case errors.Is(err, diff.ErrTooLarge):
 		return cairn.Errorf(cairn.TooLarge, "the diff is too large: ask for some of its paths: %w", err)
 	}
 	return err

@@ -293,6 +293,9 @@ func gitText(err error) string {
 	case errors.As(err, &told) && told.Kind != cairn.Internal:
 		return told.Text
 	case isClients(err):
+		if limit := (*protocol.LimitError)(nil); errors.As(err, &limit) && limit.Limit == protocol.RefUpdates {
+			return err.Error() + " (max-refs-per-push)"
+		}
 		return err.Error()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return "the request took too long"

@@ -54,7 +54,7 @@ func (l *lines) read() ([]byte, error) {
 	for {
 		part, err := l.r.ReadSlice('\n')
 		if len(l.buf)+len(part) > l.limit {
-			return nil, cairn.Errorf(cairn.TooLarge, "line %d of the body is longer than %d bytes", l.count, l.limit)
+			return nil, cairn.Errorf(cairn.TooLarge, "line %d of the body is longer than %d bytes (max-line-size)", l.count, l.limit)
 		}
 		if len(l.buf) == 0 && !errors.Is(err, bufio.ErrBufferFull) {
 			return part, bodyError(err)

@@ -3,6 +3,7 @@ package diff
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/cairn-storage/cairn/internal/git"
 )
@@ -10,6 +11,10 @@ import (
 // ErrTooLarge is in the chain of every error about a bound that was passed:
 // a blob above the size asked for, a walk above its budget.
 var ErrTooLarge = errors.New("too large to compare")
+
+// ErrEntries is in the chain of the error about the budget of tree entries, in
+// which ErrTooLarge is too.
+var ErrEntries = fmt.Errorf("%w: too many tree entries", ErrTooLarge)
 
 // Objects is where a diff reads from. Implementations are used by one
 // goroutine at a time; the bytes they return are not written to.
