@@ -19,12 +19,26 @@ import (
 // unguarded commit was refused, and that nobody saw an old state.
 func TestOneBranchManyWriters(t *testing.T) {
 	t.Parallel()
-	const clients, rounds = 32, 12
+	oneBranchManyWriters(t, 12, false)
+}
+
+// TestOneBranchManyWritersWhileCompacting does the same, less often, on a
+// server that compacts and sweeps all the time.
+func TestOneBranchManyWritersWhileCompacting(t *testing.T) {
+	t.Parallel()
+	oneBranchManyWriters(t, 4, true)
+}
+
+func oneBranchManyWriters(t *testing.T, rounds int, compacting bool) {
+	const clients = 32
 	s := newServer(t, "--compact-at", "8", "--grace", "1s", "--sweep-every", "1s")
 	s.createRepository("hot")
 	first, _, err := s.commit(t.Context(), "hot", "main", "", "first", []byte("first"))
 	if err != nil || !first.Result.Success {
 		t.Fatalf("first commit: %+v %v", first, err)
+	}
+	if compacting {
+		defer s.collectGarbage(func(err error, out string) { t.Errorf("gc: %v\n%s", err, out) })()
 	}
 	began := time.Now()
 	clock := func() int64 { return int64(time.Since(began)) + 1 }

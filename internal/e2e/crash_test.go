@@ -31,17 +31,32 @@ var (
 // The delays are drawn so that about half of the pushes are.
 func TestKill(t *testing.T) {
 	t.Parallel()
+	kill(t, *cycles, false)
+}
+
+// TestKillWhileCompacting does the same, less often, to a server that compacts
+// and sweeps all the time.
+func TestKillWhileCompacting(t *testing.T) {
+	t.Parallel()
+	kill(t, (*cycles+4)/5, true)
+}
+
+func kill(t *testing.T, cycles int, compacting bool) {
 	t.Logf("seed %d", *seed)
 	rng := rand.New(rand.NewPCG(*seed, 0))
 	s := newServer(t, "--compact-at", "4", "--grace", "1ms", "--sweep-every", "20ms")
+	pace, stop := 100*time.Millisecond, func() {}
+	if compacting {
+		pace = 300 * time.Millisecond
+		stop = s.collectGarbage(func(error, string) {}) // it is killed, too
+	}
 	k := &killer{server: s}
 	for i := range 2 {
 		k.pushers = append(k.pushers, newPusher(t, s, fmt.Sprintf("push%d", i)))
 		k.writers = append(k.writers, newWriter(s, fmt.Sprintf("write%d", i)))
 	}
-	pace := 100 * time.Millisecond
 	var restarts []time.Duration
-	for cycle := range *cycles {
+	for cycle := range cycles {
 		pace = k.cycle(rng, pace)
 		restarts = append(restarts, s.start())
 		k.verify(cycle%10 == 9)
@@ -51,6 +66,7 @@ func TestKill(t *testing.T) {
 	}
 	k.report(restarts)
 	k.clones()
+	stop()
 	k.noFilesLeft()
 }
 

@@ -161,6 +161,37 @@ func (s *server) tryCairn(args ...string) (string, error) {
 	return string(out), err
 }
 
+// collectGarbage makes the server compact every repository and sweep, again and
+// again, until stop is called. failed is told of what went wrong. At least one
+// time must go well.
+func (s *server) collectGarbage(failed func(err error, out string)) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	good := 0
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if out, err := s.tryCairn("gc"); err == nil {
+				good++
+			} else {
+				failed(err, out)
+			}
+		}
+	}()
+	return func() {
+		s.t.Helper()
+		close(done)
+		<-ended
+		if good == 0 {
+			s.t.Error("the server did not compact once")
+		}
+	}
+}
+
 // token signs a token for a repository with every scope.
 func (s *server) token(repo string) string {
 	s.t.Helper()
