@@ -160,7 +160,7 @@ func requestID(r *http.Request) string {
 // drain reads on for a while after a refusal. A client that streams its body
 // would else see its connection break instead of the answer that says why.
 func drain(out *recorder, r *http.Request) {
-	if out.status < 400 || r.ProtoMajor != 1 || r.ContentLength == 0 || r.Header.Get("Expect") != "" {
+	if out.status < 400 || out.status == http.StatusRequestTimeout || r.ProtoMajor != 1 || r.ContentLength == 0 || r.Header.Get("Expect") != "" {
 		return
 	}
 	out.Flush()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -50,8 +51,9 @@ func (a *account) deadline(now time.Time) time.Time {
 	}
 	left := a.Stall
 	if a.Rate > 0 {
-		earned := time.Duration(float64(a.moved) / float64(a.Rate) * float64(time.Second))
-		left = min(left, a.Stall+earned-a.waited)
+		// Seconds; there may be more of them than a Duration holds.
+		earned := min(float64(a.moved)/float64(a.Rate), time.Duration(math.MaxInt64/4).Seconds())
+		left = min(left, a.Stall+time.Duration(earned*float64(time.Second))-a.waited)
 	}
 	if at := now.Add(left); at.Before(a.end) {
 		return at
@@ -145,8 +147,9 @@ func (b *body) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, again
 	}
-	// From now on net/http looks whether the client is still there.
-	_ = c.control.SetReadDeadline(c.in.end)
+	if err == io.EOF { // from now on net/http looks whether the client is still there
+		_ = c.control.SetReadDeadline(c.in.end)
+	}
 	return n, c.bodyError(err, waited)
 }
 
