@@ -183,14 +183,15 @@ func (sn *Snapshot) OpenBlob(ctx context.Context, id git.ObjectID) (io.ReadClose
 		r.Close()
 		return nil, 0, fmt.Errorf("%w: %s is a %s, not a blob", ErrNoObject, id, r.Type())
 	}
-	return &passing{ReadCloser: r, pack: p}, r.Size(), nil
+	return &passing{ReadCloser: r, ctx: ctx, pack: p}, r.Size(), nil
 }
 
-// passing is a reader of content that may be large: it lets go of the mapped
-// pages behind it, which would else all count as memory of the process. Other
-// readers find them in the page cache.
+// passing is a reader of content that may be large: it ends with its context,
+// and lets go of the mapped pages behind it, which would else all count as
+// memory of the process. Other readers find them in the page cache.
 type passing struct {
 	io.ReadCloser
+	ctx  context.Context
 	pack *openPack
 	read int64
 }
@@ -198,6 +199,9 @@ type passing struct {
 const passingStep = 32 << 20
 
 func (r *passing) Read(b []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
 	n, err := r.ReadCloser.Read(b)
 	if r.read += int64(n); r.read >= passingStep {
 		r.read = 0

@@ -224,7 +224,7 @@ func (q *Quarantine) mapLarge(ctx context.Context, id git.ObjectID, size int64) 
 		return nil, err
 	}
 	defer f.Close()
-	if _, err := io.Copy(f, r); err != nil {
+	if _, err := io.Copy(contextWriter{ctx, f}, r); err != nil {
 		return nil, err
 	}
 	data, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_SHARED)

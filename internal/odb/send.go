@@ -55,7 +55,7 @@ func (p *PackPlan) Write(ctx context.Context, w io.Writer, progress func(string)
 	return nil
 }
 
-// contextWriter ends a long copy when its reader has gone.
+// contextWriter ends a long copy when whoever wants it has gone.
 type contextWriter struct {
 	ctx context.Context
 	w   io.Writer

@@ -213,6 +213,9 @@ type treeEditor struct {
 
 // edit returns the id of the folder after the changes; zero if it is empty.
 func (e *treeEditor) edit(ctx context.Context, base git.ObjectID, n *treeNode) (git.ObjectID, error) {
+	if err := ctx.Err(); err != nil {
+		return git.ObjectID{}, err
+	}
 	var entries []git.TreeEntry
 	if !base.IsZero() && !n.fresh {
 		data, err := e.src.Tree(ctx, base)

@@ -50,7 +50,8 @@ type Server struct {
 	metrics *metrics
 
 	main, ops *http.Server
-	running   sync.WaitGroup // requests of main
+	running   sync.WaitGroup     // requests of main
+	cutOff    context.CancelFunc // ends the contexts of those
 	url       string
 	opsURL    string
 	failed    chan error // of listeners
@@ -249,7 +250,9 @@ func (s *Server) listen(ctx context.Context) error {
 	if security != nil {
 		s.url = "https://" + hostPort(listener.Addr())
 	}
-	s.main = s.newHTTPServer(s.edge(), s.config.RequestTimeout)
+	base, cutOff := context.WithCancel(context.Background())
+	s.cutOff = cutOff
+	s.main = s.newHTTPServer(base, s.edge(), s.config.RequestTimeout)
 	s.main.TLSConfig = security
 	s.closers = append(s.closers, s.closeMain)
 	s.listenOps()
@@ -271,7 +274,7 @@ func (s *Server) listenOps() {
 		s.logger.Warn("no metrics: ops-listen cannot be opened", "address", s.config.OpsListen, "error", err)
 		return
 	}
-	s.ops = s.newHTTPServer(s.opsHandler(), 0)
+	s.ops = s.newHTTPServer(context.Background(), s.opsHandler(), 0)
 	s.opsURL = "http://" + hostPort(listener.Addr())
 	s.closers = append(s.closers, s.ops.Close)
 	go s.serve(s.ops, listener)
@@ -290,7 +293,11 @@ func (s *Server) serve(h *http.Server, listener net.Listener) {
 	}
 }
 
-func (s *Server) newHTTPServer(handler http.Handler, timeout time.Duration) *http.Server {
+// maxStreams is how many requests one connection of HTTP/2 may have under way.
+// Somewhat more that were cancelled before they were begun end it.
+const maxStreams = 128
+
+func (s *Server) newHTTPServer(base context.Context, handler http.Handler, timeout time.Duration) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -302,6 +309,8 @@ func (s *Server) newHTTPServer(handler http.Handler, timeout time.Duration) *htt
 		ReadTimeout:       timeout,
 		MaxHeaderBytes:    64 << 10,
 		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}
 }
@@ -383,6 +392,7 @@ var errStillRunning = errors.New("some requests did not end when they were cut o
 // closeMain cuts off what still runs and waits for it.
 func (s *Server) closeMain() error {
 	err := s.main.Close()
+	s.cutOff()
 	ended := make(chan struct{})
 	go func() { s.running.Wait(); close(ended) }()
 	select {

@@ -160,7 +160,7 @@ func (w *CommitWriter) AddChunk(ctx context.Context, contentID string, data []by
 			return err
 		}
 	}
-	return w.contents.add(contentID, data, last)
+	return w.contents.add(ctx, contentID, data, last)
 }
 
 // Close frees what the writer holds.

@@ -88,7 +88,7 @@ func newContents(s *Service, repo cairn.Repository, files, changes []FileChange)
 }
 
 // add takes a chunk; it keeps data.
-func (c *contents) add(name string, data []byte, last bool) error {
+func (c *contents) add(ctx context.Context, name string, data []byte, last bool) error {
 	item := c.byID[name]
 	switch {
 	case item == nil:
@@ -120,7 +120,7 @@ func (c *contents) add(name string, data []byte, last bool) error {
 	}
 	item.done = true
 	c.open--
-	return c.end(item)
+	return c.end(ctx, item)
 }
 
 // append adds a chunk to an unfinished content, in memory or in its file. A
@@ -153,7 +153,7 @@ func (c *contents) append(item *content, data []byte, last bool) error {
 }
 
 // end takes a complete content to where it waits for the commit.
-func (c *contents) end(item *content) error {
+func (c *contents) end(ctx context.Context, item *content) error {
 	if item.link {
 		if err := c.endLink(item); err != nil {
 			return err
@@ -174,12 +174,12 @@ func (c *contents) end(item *content) error {
 		c.smallSize += item.size
 		return nil
 	}
-	return c.endLarge(item)
+	return c.endLarge(ctx, item)
 }
 
 // endLarge adds a content, and all that were small until now, to the pack of
 // contents.
-func (c *contents) endLarge(item *content) error {
+func (c *contents) endLarge(ctx context.Context, item *content) error {
 	if c.pack == nil {
 		c.pack = c.service.store.NewPack(c.repo.Format)
 		if err := c.addSmall(c.pack); err != nil {
@@ -199,8 +199,22 @@ func (c *contents) endLarge(item *content) error {
 	if _, err := item.file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("read spooled content: %w", err)
 	}
-	item.blobID, err = c.pack.AddReader(git.BlobObject, item.size, item.file)
+	item.blobID, err = c.pack.AddReader(git.BlobObject, item.size, contextReader{ctx, item.file})
 	return blobError(err)
+}
+
+// contextReader ends a long read when its caller leaves.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read reads on while the caller is there.
+func (r contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
 }
 
 // addSmall adds what is held in memory to a pack.

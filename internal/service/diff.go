@@ -169,6 +169,9 @@ func (s *Service) diffCommits(ctx context.Context, sn *odb.Snapshot, from, to gi
 	d := differ{sn: sn, limits: s.limits, DiffOptions: o, left: maxDiffText}
 	d.out.Files, d.out.Filtered = []FileDiff{}, []FileDiff{}
 	for _, c := range changes {
+		if err := ctx.Err(); err != nil {
+			return Diff{}, err
+		}
 		if err := d.add(ctx, c); err != nil {
 			return Diff{}, tooLargeDiff(err)
 		}

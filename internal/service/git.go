@@ -113,10 +113,11 @@ func (g *GitSession) UploadPack(ctx context.Context, r io.Reader, w io.Writer, v
 	if version < 2 {
 		var q *protocol.FetchRequest
 		if q, err = protocol.ReadUploadRequest(in, g.sn.Repository().Format, g.service.limits.Git); err == nil {
+			readToEnd(r)
 			err = g.fetch(ctx, q, out)
 		}
 	} else {
-		err = g.command(ctx, in, out)
+		err = g.command(ctx, r, in, out)
 	}
 	if err != nil {
 		return out.refuse(err)
@@ -124,8 +125,14 @@ func (g *GitSession) UploadPack(ctx context.Context, r io.Reader, w io.Writer, v
 	return out.finish()
 }
 
+// readToEnd reads what follows a request, which should be nothing: as long as
+// there might be more, a server does not notice that its client leaves.
+func readToEnd(r io.Reader) { _, _ = io.CopyN(io.Discard, r, maxRest) }
+
+const maxRest = 64 << 10
+
 // command carries out a request of version 2.
-func (g *GitSession) command(ctx context.Context, in *protocol.Reader, out *gitWriter) error {
+func (g *GitSession) command(ctx context.Context, r io.Reader, in *protocol.Reader, out *gitWriter) error {
 	c, err := protocol.ReadCommand(in, g.sn.Repository().Format, g.service.limits.Git)
 	if err == io.EOF {
 		return nil
@@ -155,6 +162,7 @@ func (g *GitSession) command(ctx context.Context, in *protocol.Reader, out *gitW
 	if err != nil {
 		return err
 	}
+	readToEnd(r)
 	return g.fetch(ctx, q, out)
 }
 

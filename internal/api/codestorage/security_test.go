@@ -429,3 +429,18 @@ func TestErrorsDoNotEchoWithoutBound(t *testing.T) {
 		}
 	}
 }
+
+// TestManyRanges is item 62 of what attackers try: many overlapping ranges of
+// one file. They cost no more than the file.
+func TestManyRanges(t *testing.T) {
+	t.Parallel()
+	s := newSample(t, newWorld(t), "app")
+	const path = "/api/v1/repos/file?path=README.md&ref=work"
+	for _, n := range []int{2, 100, 10_000} {
+		got := s.get(path, "Range", "bytes="+strings.Repeat("0-,", n-1)+"0-")
+		got.want(t, 200)
+		if len(got.body) != 12 || got.header.Get("Content-Range") != "" || got.header.Get("Content-Type") != "application/octet-stream" {
+			t.Errorf("%d ranges: %d bytes, %v", n, len(got.body), got.header)
+		}
+	}
+}
