@@ -2,8 +2,10 @@ package git
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strconv"
 )
@@ -85,8 +87,9 @@ var ErrTree = errors.New("malformed tree")
 // TreeReader reads a tree's entries one by one without allocating for those
 // that its caller does not keep.
 type TreeReader struct {
-	format ObjectFormat
-	rest   []byte
+	format  ObjectFormat
+	rest    []byte
+	current []byte // the current entry and what follows
 
 	Mode FileMode // of the current entry
 	Name []byte   // aliases the tree's bytes
@@ -125,8 +128,45 @@ func (r *TreeReader) Next() (bool, error) {
 	r.Mode = mode
 	r.Name = r.rest[space+1 : end]
 	r.ID = idFrom(r.format, r.rest[end+1:])
+	r.current = r.rest
 	r.rest = r.rest[end+1+r.format.Size():]
 	return true, nil
+}
+
+// SkipSame moves over the next entries as far as another tree has the same
+// ones, byte for byte, from its current entry on, and moves the other reader
+// to the entry after them. It tells whether the other is still on an entry.
+func (r *TreeReader) SkipSame(other *TreeReader) (bool, error) {
+	same := commonPrefix(r.rest, other.current)
+	skipped := 0
+	for {
+		end := bytes.IndexByte(r.rest[skipped:], 0)
+		if end < 0 || skipped+end+1+r.format.Size() > same {
+			break
+		}
+		skipped += end + 1 + r.format.Size()
+	}
+	if skipped == 0 {
+		return true, nil
+	}
+	r.rest = r.rest[skipped:]
+	other.rest = other.current[skipped:]
+	return other.Next()
+}
+
+// commonPrefix returns how many bytes a and b have in common at their start.
+func commonPrefix(a, b []byte) int {
+	n := min(len(a), len(b))
+	i := 0
+	for ; i+8 <= n; i += 8 {
+		if x := binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:]); x != 0 {
+			return i + bits.TrailingZeros64(x)/8
+		}
+	}
+	for i < n && a[i] == b[i] {
+		i++
+	}
+	return i
 }
 
 // Entry copies the current entry.

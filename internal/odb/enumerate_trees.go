@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/cairn-storage/cairn/internal/git"
 )
@@ -121,10 +122,20 @@ func (e *enumeration) tree(ctx context.Context, id git.ObjectID, at place, depth
 	})
 }
 
+// treeReaders are not allocated for each of the many trees of a walk.
+var treeReaders = sync.Pool{New: func() any { return new(git.TreeReader) }}
+
 // eachDifference calls f for the entries of a tree, submodules left out, that
 // no base has at the same name.
 func eachDifference(format git.ObjectFormat, id git.ObjectID, tree []byte, bases []base, f func(*git.TreeReader) error) error {
-	for r := git.NewTreeReader(format, tree); ; {
+	r := treeReaders.Get().(*git.TreeReader)
+	defer treeReaders.Put(r)
+	*r = git.NewTreeReader(format, tree)
+	for {
+		err := skipSame(bases, r)
+		if err != nil {
+			return fmt.Errorf("tree beside %s: %w", id, err)
+		}
 		more, err := r.Next()
 		if err != nil {
 			return fmt.Errorf("tree %s: %w", id, err)
@@ -132,17 +143,35 @@ func eachDifference(format git.ObjectFormat, id git.ObjectID, tree []byte, bases
 		if !more {
 			return nil
 		}
-		same, err := advance(bases, &r)
+		same, err := advance(bases, r)
 		if err != nil {
 			return fmt.Errorf("tree beside %s: %w", id, err)
 		}
 		if same || r.Mode.IsSubmodule() {
 			continue
 		}
-		if err := f(&r); err != nil {
+		if err := f(r); err != nil {
 			return err
 		}
 	}
+}
+
+// skipSame moves over the entries that the first base has too without looking
+// at each: from one commit to the next most of a tree stays as it is.
+func skipSame(bases []base, r *git.TreeReader) (err error) {
+	if len(bases) == 0 {
+		return nil
+	}
+	b := &bases[0]
+	for b.more && r.Name != nil && compareEntries(&b.reader, r) <= 0 {
+		if b.more, err = b.reader.Next(); err != nil {
+			return err
+		}
+	}
+	if b.more {
+		b.more, err = r.SkipSame(&b.reader)
+	}
+	return err
 }
 
 // advance moves the bases up to the entry that r is on and tells whether one
