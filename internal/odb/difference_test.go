@@ -29,7 +29,7 @@ func TestEachDifference(t *testing.T) {
 				}
 				switch i := random.IntN(len(list)); random.IntN(3) {
 				case 0:
-					list[i].ID = randomID(1 << 20)
+					list[i].ID = git.MustParseObjectID(list[i].ID.String()[:39] + fmt.Sprintf("%x", random.IntN(16))) // the last byte alone
 				case 1:
 					list = slices.Delete(list, i, i+1)
 				default:
