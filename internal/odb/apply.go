@@ -13,6 +13,9 @@ type Update struct {
 	Packs []Staged
 	Refs  []cairn.RefUpdate
 	Actor string // for the event log
+	// Since is the version of the snapshot against which it was checked that
+	// what the write names is in the repository.
+	Since int64
 	// Check runs inside the transaction, before the refs move, on the
 	// repository's row after Advance. It is the place for guards and
 	// policies; its error ends the write. It may run more than once.
@@ -23,7 +26,8 @@ type Update struct {
 // transaction, all or nothing, and returns the repository's row after them. When
 // it returns nil they are durable and seen by every later Snapshot. A ref that
 // is not where its update says gives a *cairn.RefConflict. Staged packs stay the
-// caller's until Apply returns nil.
+// caller's until Apply returns nil. ErrOutdated asks the caller to check again
+// on a new Snapshot.
 func (s *Store) Apply(ctx context.Context, key cairn.RepositoryKey, updates ...Update) (cairn.Repository, error) {
 	var repo cairn.Repository
 	now := s.options.Now().UTC()
@@ -53,6 +57,9 @@ func (s *Store) Apply(ctx context.Context, key cairn.RepositoryKey, updates ...U
 
 // apply is the part of a write that is its own in the transaction.
 func (u *Update) apply(tx cairn.Tx, repo cairn.Repository, now time.Time) error {
+	if err := checkFence(repo, u.Since); err != nil {
+		return err
+	}
 	if u.Check != nil {
 		if err := u.Check(tx, repo); err != nil {
 			return err
@@ -68,6 +75,18 @@ func (u *Update) apply(tx cairn.Tx, repo cairn.Repository, now time.Time) error 
 		}
 	}
 	return tx.Refs().Update(repo.RepositoryKey, repo.Version, now, u.Refs)
+}
+
+// ErrOutdated is the error of a write that was checked against a state of the
+// repository from before its last full repack began, which may have dropped
+// what the write relies on. Nothing of it happened.
+var ErrOutdated = cairn.Errorf(cairn.Conflict, "the repository is being repacked; try again")
+
+func checkFence(repo cairn.Repository, since int64) error {
+	if since < repo.Fence {
+		return ErrOutdated
+	}
+	return nil
 }
 
 // remember makes the state after a write the one that the next reader finds
@@ -130,8 +149,10 @@ func refEvents(version int64, at time.Time, updates ...Update) []cairn.Event {
 // Fork makes a new repository that shares all packs of another one of the same
 // organization: it costs rows and no bytes, whatever the size. choose makes the
 // fork's row and its first refs from the source's, as they are at the moment of
-// the transaction; it may run more than once.
-func (s *Store) Fork(ctx context.Context, from cairn.RepositoryKey, actor string, choose func(source cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error)) (cairn.Repository, error) {
+// the transaction; it may run more than once. since is the version of the
+// snapshot of the source in which other objects that choose names were looked
+// up; ErrOutdated asks to look again.
+func (s *Store) Fork(ctx context.Context, from cairn.RepositoryKey, since int64, actor string, choose func(source cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error)) (cairn.Repository, error) {
 	var made cairn.Repository
 	now := s.options.Now().UTC()
 	err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) error {
@@ -141,6 +162,9 @@ func (s *Store) Fork(ctx context.Context, from cairn.RepositoryKey, actor string
 		}
 		if !source.DeletedAt.IsZero() {
 			return cairn.Errorf(cairn.NotFound, "repository %q not found", source.Name)
+		}
+		if err := checkFence(source, since); err != nil {
+			return err
 		}
 		all, err := tx.Refs().List(from, "")
 		if err != nil {

@@ -18,7 +18,7 @@ type CompactResult struct {
 }
 
 // Compact merges the smaller packs of a repository into one, such that the
-// packs that remain grow at least by a factor of two from one to the next: a
+// packs that remain, but for those of a full repack, grow at least by a factor of two from one to the next: a
 // repository of any age has O(log n) packs. Nothing is lost and nothing is
 // inflated. The replaced packs stay for readers of older snapshots until Sweep
 // collects them. A compaction that finds that another one was faster does
@@ -30,7 +30,7 @@ func (s *Store) Compact(ctx context.Context, key cairn.RepositoryKey) (CompactRe
 	}
 	defer sn.Close()
 	result := CompactResult{Before: len(sn.packs), After: len(sn.packs)}
-	merge := compactable(sn.packs)
+	merge := compactable(mergeable(sn.packs, s.beingRepacked(key)))
 	if len(merge) < 2 {
 		return result, nil
 	}
@@ -63,6 +63,14 @@ func (s *Store) Compact(ctx context.Context, key cairn.RepositoryKey) (CompactRe
 	result.After = result.Before - len(merge) + 1
 	result.Bytes = merged.Size
 	return result, nil
+}
+
+// mergeable leaves out the packs of a full repack, which only another one
+// replaces, and those that one under way will.
+func mergeable(packs []*openPack, taken map[cairn.PackID]bool) []*openPack {
+	return slices.DeleteFunc(slices.Clone(packs), func(p *openPack) bool {
+		return p.info.Role != cairn.MixedPack || taken[p.key.id]
+	})
 }
 
 // compactable returns the packs to merge, oldest first: the longest run of the

@@ -112,7 +112,7 @@ func TestCompactionMeetsCommitsAndForks(t *testing.T) {
 		f.commit(t, key, "refs/heads/main", map[string]string{fmt.Sprintf("f%d", i%7): fmt.Sprint(i)})
 		if i%5 == 0 {
 			fork := cairn.RepositoryKey{Organization: f.org.ID, Repository: cairn.RepositoryID(cairn.NewID())}
-			_, err := f.store.Fork(t.Context(), key, "test", func(r cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
+			_, err := f.store.Fork(t.Context(), key, 0, "test", func(r cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
 				r.RepositoryKey, r.Name, r.Version = fork, cairn.RepositoryName(fmt.Sprintf("fork%d", i)), 0
 				var updates []cairn.RefUpdate
 				for _, ref := range refs {

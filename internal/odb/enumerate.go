@@ -2,6 +2,7 @@ package odb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -55,6 +56,8 @@ type enumeration struct {
 	depths   map[place]int
 	links    linkCache
 	progress *counter
+	entered  *objectSet // commits of a walk without haves
+	listing  *listing   // nil unless the objects are wanted in order, with their paths
 }
 
 // plan finds out what to send. Progress is told on the way.
@@ -69,27 +72,7 @@ func (sn *Snapshot) plan(ctx context.Context, s selection, progress func(string)
 	if len(base.packs) > 0 {
 		sn = sn.ordered(base.packs)
 	}
-	e := &enumeration{
-		sn:       sn,
-		filter:   s.filter,
-		objects:  newObjectSet(sn),
-		has:      newObjectSet(sn),
-		thin:     s.thin && s.filter.IsZero(), // with a filter a have says little of what the client has
-		roots:    make(map[git.ObjectID]struct{}, len(s.roots)),
-		links:    newLinkCache(len(s.haves) == 0 && len(base.packs) == 0),
-		maxDepth: -1,
-		progress: &counter{what: "Enumerating objects", tell: progress},
-	}
-	for _, id := range s.roots {
-		e.roots[id] = struct{}{}
-	}
-	e.seen = e.objects
-	if s.filter != (protocol.Filter{}) {
-		e.seen = newObjectSet(sn)
-		if depth, ok := s.filter.TreeDepth(); ok {
-			e.maxDepth, e.depths = depth, map[place]int{}
-		}
-	}
+	e := newEnumeration(sn, s, progress)
 	e.stored = len(base.packs)
 	for i := range e.stored {
 		e.objects.addAll(i)
@@ -97,7 +80,9 @@ func (sn *Snapshot) plan(ctx context.Context, s selection, progress func(string)
 			e.seen.addAll(i)
 		}
 	}
-	e.read = newObjectReader(sn, len(s.haves) > 0 || len(s.roots) > 0 || e.stored > 0)
+	if e.stored > 0 {
+		e.read = newObjectReader(sn, true)
+	}
 	if len(s.roots) > 0 {
 		if err := e.markClient(ctx, s.haves); err != nil {
 			return nil, err
@@ -118,6 +103,33 @@ func (sn *Snapshot) plan(ctx context.Context, s selection, progress func(string)
 		p.checksum = base.checksum.Bytes()
 	}
 	return p, nil
+}
+
+// newEnumeration begins an enumeration of everything that is asked for.
+func newEnumeration(sn *Snapshot, s selection, progress func(string)) *enumeration {
+	e := &enumeration{
+		sn:       sn,
+		filter:   s.filter,
+		objects:  newObjectSet(sn),
+		has:      newObjectSet(sn),
+		thin:     s.thin && s.filter.IsZero(), // with a filter a have says little of what the client has
+		roots:    make(map[git.ObjectID]struct{}, len(s.roots)),
+		links:    newLinkCache(len(s.haves) == 0),
+		maxDepth: -1,
+		progress: &counter{what: "Enumerating objects", tell: progress},
+	}
+	for _, id := range s.roots {
+		e.roots[id] = struct{}{}
+	}
+	e.seen = e.objects
+	if s.filter != (protocol.Filter{}) {
+		e.seen = newObjectSet(sn)
+		if depth, ok := s.filter.TreeDepth(); ok {
+			e.maxDepth, e.depths = depth, map[place]int{}
+		}
+	}
+	e.read = newObjectReader(sn, len(s.haves) > 0 || len(s.roots) > 0)
+	return e
 }
 
 // run visits what the wants name, then the commits. What the tips lead to is
@@ -174,7 +186,9 @@ func (e *enumeration) want(ctx context.Context, id git.ObjectID) (commit git.Obj
 			}
 			return id, true, nil
 		}
-		e.objects.add(at)
+		if e.objects.add(at) {
+			e.listing.add(at, t, nil)
+		}
 		switch t {
 		case git.BlobObject:
 			e.seen.add(at)
@@ -201,8 +215,12 @@ func (e *enumeration) tagTarget(at place) (git.ObjectID, error) {
 	return tag.Target, nil
 }
 
+// errMissing is in the chain of the error for an object that a walk came to and
+// no pack holds.
+var errMissing = errors.New("repository is damaged")
+
 func missing(id git.ObjectID) error {
-	return fmt.Errorf("repository is damaged: object %s is missing", id)
+	return fmt.Errorf("%w: object %s is missing", errMissing, id)
 }
 
 // markClient notes all objects of the client's own commits. Only for shallow

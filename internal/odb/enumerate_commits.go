@@ -20,7 +20,9 @@ func (e *enumeration) allCommits(ctx context.Context, tips []git.ObjectID) error
 		}
 		h.enter(at)
 	}
-	entered := newObjectSet(e.sn)
+	if e.entered == nil {
+		e.entered = newObjectSet(e.sn)
+	}
 	for {
 		at, leaving, ok := h.next()
 		if !ok {
@@ -29,7 +31,7 @@ func (e *enumeration) allCommits(ctx context.Context, tips []git.ObjectID) error
 		if err := e.step(ctx); err != nil {
 			return err
 		}
-		if !leaving && !entered.add(at) {
+		if !leaving && !e.entered.add(at) {
 			continue
 		}
 		links, err := e.commitLinks(e.sn.idAt(at), at)
@@ -48,7 +50,7 @@ func (e *enumeration) allCommits(ctx context.Context, tips []git.ObjectID) error
 			if !ok {
 				return missing(links.Parents[i])
 			}
-			if !entered.has(parent) {
+			if !e.entered.has(parent) {
 				h.enter(parent)
 			}
 		}
@@ -81,8 +83,12 @@ func (e *enumeration) commit(ctx context.Context, at place, links git.CommitLink
 	e.seen.add(at)
 	if e.filter.Includes(git.CommitObject) || e.named[at] {
 		e.objects.add(at)
+		e.listing.add(at, git.CommitObject, nil)
 	}
-	return e.commitTree(ctx, links, theirs)
+	if err := e.commitTree(ctx, links, theirs); err != nil {
+		return err
+	}
+	return e.listing.commit(ctx, e, at, links)
 }
 
 // newCommits visits the commits that the client does not have.

@@ -49,6 +49,7 @@ func (e *enumeration) commitTree(ctx context.Context, links git.CommitLinks, the
 	}
 	if e.filter.Includes(git.TreeObject) {
 		e.objects.add(at)
+		e.listing.add(at, git.TreeObject, nil)
 	}
 	return e.tree(ctx, links.Tree, at, 0, bases)
 }
@@ -241,8 +242,11 @@ func (e *enumeration) subtree(ctx context.Context, r *git.TreeReader, depth int,
 			below = append(below, b)
 		}
 	}
+	leave := e.listing.enter(r.Name)
+	defer leave()
 	if e.filter.Includes(git.TreeObject) {
 		e.objects.add(at)
+		e.listing.add(at, git.TreeObject, nil)
 	}
 	return e.tree(ctx, r.ID, at, depth, below)
 }
@@ -276,6 +280,7 @@ func (e *enumeration) blob(r *git.TreeReader, bases []base) error {
 		}
 	}
 	e.objects.add(at)
+	e.listing.add(at, git.BlobObject, r.Name)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,7 +19,8 @@ import (
 var errFault = errors.New("the disk is on fire")
 
 // TestFaults lets every single call to the two stores fail in turn, before or
-// after its work, while a repository is written, compacted, forked and swept.
+// after its work, while a repository is written, compacted, repacked, forked and
+// swept.
 // Whatever fails, what was acknowledged must be there and sound.
 func TestFaults(t *testing.T) {
 	t.Parallel()
@@ -49,9 +51,10 @@ func TestFaults(t *testing.T) {
 				f := newFixture(t)
 				key := f.repository(t, "app")
 				metadata, bucket, calls := kind.wrap(f.store.Metadata(), f.bucket, n)
-				store, err := odb.Open(odb.Options{
-					Metadata: metadata, Bucket: bucket, ScratchDir: filepath.Join(t.TempDir(), "s"), InlineLimit: 3000, CompactAt: 2,
-				})
+				scratch := filepath.Join(t.TempDir(), "s")
+				options := odb.Options{Metadata: metadata, Bucket: bucket, ScratchDir: scratch, InlineLimit: 3000, CompactAt: 2}
+				withGit(t)(&options)
+				store, err := odb.Open(options)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -61,6 +64,9 @@ func TestFaults(t *testing.T) {
 					t.Error(err)
 				}
 				script.verify(t, f)
+				if left, err := os.ReadDir(scratch); err != nil || len(left) > 0 {
+					t.Errorf("left in the scratch directory: %v, %v", left, err)
+				}
 				if t.Failed() {
 					t.Fatalf("after a fault in call %d", n)
 				}
@@ -99,11 +105,11 @@ func (s *faultScript) run(ctx context.Context) {
 	commit("a", "2")
 	_, _ = s.store.Compact(ctx, s.key)
 	commit("large/b", large(2))
-	_, _ = s.store.Fork(ctx, s.key, "test", func(r cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
+	_, _ = s.store.Fork(ctx, s.key, 1<<40, "test", func(r cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
 		r.RepositoryKey.Repository, r.Name, r.Version = cairn.RepositoryID(cairn.NewID()), "fork", 0
 		return r, []cairn.RefUpdate{{Name: "refs/heads/main", New: refs[0].Target}}, nil
 	})
-	_, _ = s.store.Compact(ctx, s.key)
+	_, _ = s.store.Repack(ctx, s.key, nil)
 	later := now.Add(time.Hour)
 	_, _ = s.store.Sweep(ctx, odb.SweepOptions{GarbageBefore: later, OrphansBefore: later})
 	commit("a", "3")

@@ -336,7 +336,7 @@ func TestStoredLevelsNeverWidenAccess(t *testing.T) {
 		cloned(t, sn, source, filter, kept...)
 	}
 	fork := cairn.RepositoryKey{Organization: f.org.ID, Repository: cairn.RepositoryID(cairn.NewID())}
-	_, err := f.store.Fork(t.Context(), key, "test", func(r cairn.Repository, _ []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
+	_, err := f.store.Fork(t.Context(), key, 0, "test", func(r cairn.Repository, _ []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
 		return cairn.Repository{RepositoryKey: fork, Name: "fork", DefaultBranch: r.DefaultBranch},
 			[]cairn.RefUpdate{{Name: "refs/heads/main", New: tipsOf(source, "main~2")[0]}}, nil
 	})

@@ -24,10 +24,11 @@ import (
 
 // fixture is a store with one organization.
 type fixture struct {
-	store  *odb.Store
-	bucket *dir.Bucket
-	org    cairn.Organization
-	clock  time.Time
+	store   *odb.Store
+	bucket  *dir.Bucket
+	org     cairn.Organization
+	clock   time.Time
+	scratch string
 }
 
 func newFixture(t testing.TB, change ...func(*odb.Options)) *fixture {
@@ -42,6 +43,7 @@ func newFixture(t testing.TB, change ...func(*odb.Options)) *fixture {
 	if f.bucket, err = dir.Open(filepath.Join(root, "bucket")); err != nil {
 		t.Fatal(err)
 	}
+	f.scratch = filepath.Join(root, "scratch")
 	o := odb.Options{
 		Metadata:   metadata,
 		Bucket:     f.bucket,
@@ -143,6 +145,7 @@ func tryCommit(ctx context.Context, store *odb.Store, key cairn.RepositoryKey, b
 		Packs: []odb.Staged{staged},
 		Refs:  []cairn.RefUpdate{{Name: branch, Old: ref.Target, New: tip}},
 		Actor: "test",
+		Since: sn.Repository().Version,
 	})
 	return tip, err
 }
@@ -226,7 +229,7 @@ func TestForkSharesPacksButNotObjects(t *testing.T) {
 	secret := f.commit(t, source, "refs/heads/secret", map[string]string{"s": "secret"})
 
 	fork := cairn.RepositoryKey{Organization: f.org.ID, Repository: cairn.RepositoryID(cairn.NewID())}
-	_, err := f.store.Fork(t.Context(), source, "test", func(r cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
+	_, err := f.store.Fork(t.Context(), source, 0, "test", func(r cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
 		return cairn.Repository{RepositoryKey: fork, Name: "fork", DefaultBranch: r.DefaultBranch},
 			[]cairn.RefUpdate{{Name: "refs/heads/main", New: public}}, nil
 	})

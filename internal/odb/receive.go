@@ -154,6 +154,17 @@ func (q *Quarantine) join() {
 	q.known = newConnectivity(q)
 }
 
+// MoveTo puts the quarantine over a newer state of the repository: what is asked
+// from now on is asked of that. sn must stay open until the Quarantine is closed.
+func (q *Quarantine) MoveTo(ctx context.Context, sn *Snapshot) error {
+	if err := sn.load(ctx); err != nil {
+		return err
+	}
+	q.before = sn
+	q.join()
+	return nil
+}
+
 // Close frees what the quarantine holds.
 func (q *Quarantine) Close() {
 	for _, f := range q.cleanup {

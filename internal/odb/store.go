@@ -13,6 +13,7 @@ import (
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
+	"github.com/cairn-storage/cairn/internal/gitexec"
 )
 
 // Options are what a Store is made of. A zero field means its default.
@@ -24,6 +25,9 @@ type Options struct {
 	// belong to this process alone: Open empties it.
 	ScratchDir string
 	Logger     *slog.Logger
+	// Git packs anew what a full repack writes; without one, packs are only
+	// merged.
+	Git *gitexec.Git
 
 	CacheBytes  int64         // decoded objects kept in memory; default 64 MiB
 	InlineLimit int64         // largest pack kept in its row; default 256 KiB
@@ -32,7 +36,8 @@ type Options struct {
 	Responses   int64         // bytes of packs kept for identical shallow and partial clones, in ScratchDir; default 1 GiB, negative: none
 	Push        PushLimits    // of what a push may bring
 	CompactAt   int           // small packs that make a repository due for compaction; default 32
-	Grace       time.Duration // how long a replaced pack lives on; default 1 hour
+	SegmentSize int64         // largest pack of blobs that a full repack aims at; default 512 MiB
+	Retention   time.Duration // how long what refs named is kept when they name it no more; default 7 days
 	Now         func() time.Time
 }
 
@@ -51,7 +56,8 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Snapshots, 4096)
 	setDefault(&o.Responses, 1<<30)
 	setDefault(&o.CompactAt, 32)
-	setDefault(&o.Grace, time.Hour)
+	setDefault(&o.SegmentSize, 512<<20)
+	setDefault(&o.Retention, 7*24*time.Hour)
 	setDefault(&o.Push.PackSize, 16<<30)
 	setDefault(&o.Push.ObjectSize, 4<<30)
 	setDefault(&o.Push.Objects, 20_000_000)
@@ -85,6 +91,13 @@ type Store struct {
 
 	snapshots snapshotCache
 	responses responseCache
+
+	repacksMu sync.Mutex
+	repacks   map[cairn.RepositoryKey]map[cairn.PackID]bool // under way, with the packs that they replace
+
+	// packObjects makes a pack of a repack; tests that are about everything
+	// else replace it.
+	packObjects func(context.Context, *gitexec.View, packOrder) (stem string, err error)
 }
 
 // objectKey is where a decoded object lies: packs never change, so what is
@@ -101,7 +114,10 @@ func Open(o Options) (*Store, error) {
 	if err := emptyDir(o.ScratchDir); err != nil {
 		return nil, fmt.Errorf("scratch directory: %w", err)
 	}
-	s := &Store{options: o, packs: map[packKey]*openPack{}}
+	s := &Store{
+		options: o, packs: map[packKey]*openPack{},
+		repacks: map[cairn.RepositoryKey]map[cairn.PackID]bool{}, packObjects: gitPackObjects,
+	}
 	s.snapshots.limit = o.Snapshots
 	s.responses = responseCache{limit: o.Responses, scratch: s.scratch, items: map[responseKey]*response{}}
 	var err error

@@ -120,7 +120,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 		Responses:   responses(c),
 		InlineLimit: int64(c.InlineLimit),
 		CompactAt:   c.CompactAt,
-		Grace:       c.Grace,
+		Retention:   c.Retention,
 		Push: odb.PushLimits{
 			PackSize:   int64(c.MaxPackSize),
 			ObjectSize: int64(c.MaxObjectSize),

@@ -56,7 +56,11 @@ func (s *Service) CreateBranch(ctx context.Context, who cairn.Actor, repo cairn.
 	}
 	var conflict *cairn.RefConflict
 	for range maxTries {
-		branch, err := s.tryCreateBranch(ctx, who, repo, ref, in)
+		var branch Branch
+		err := onNewState(ctx, func() (err error) {
+			branch, err = s.tryCreateBranch(ctx, who, repo, ref, in)
+			return err
+		})
 		if !errors.As(err, &conflict) {
 			return branch, err
 		}
@@ -228,7 +232,7 @@ func (s *Service) DeleteBranch(ctx context.Context, who cairn.Actor, repo cairn.
 // deleteRef deletes a ref whatever it names at that moment.
 func (s *Service) deleteRef(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, name git.RefName, absent func() error) error {
 	for range maxTries {
-		err := s.tryDeleteRef(ctx, who, repo, name, absent)
+		err := onNewState(ctx, func() error { return s.tryDeleteRef(ctx, who, repo, name, absent) })
 		if conflict := (*cairn.RefConflict)(nil); !errors.As(err, &conflict) {
 			return err
 		}

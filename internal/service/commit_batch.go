@@ -62,7 +62,11 @@ func (s *Service) makeCommits(queue []*queuedCommit) int {
 	var err error
 	var conflict *cairn.RefConflict
 	for range maxTries {
-		if n, err = s.tryCommits(ctx, queue); !errors.As(err, &conflict) {
+		err = onNewState(ctx, func() (err error) {
+			n, err = s.tryCommits(ctx, queue)
+			return err
+		})
+		if !errors.As(err, &conflict) {
 			break
 		}
 		if ctx.Err() != nil {

@@ -396,6 +396,13 @@ func (p *push) write(ctx context.Context, packs []odb.Staged) (done bool, err er
 			return false, nil
 		}
 		err := p.g.service.apply(ctx, p.g.sn, w)
+		if errors.Is(err, odb.ErrOutdated) {
+			if err := p.checkAgain(ctx); err != nil {
+				p.failAll(gitText(err))
+				return false, err
+			}
+			continue
+		}
 		var conflict *cairn.RefConflict
 		switch {
 		case err == nil:
@@ -412,6 +419,30 @@ func (p *push) write(ctx context.Context, packs []odb.Staged) (done bool, err er
 	}
 	p.failAll(reasonMoved)
 	return false, nil
+}
+
+// checkAgain looks at the objects once more, in the present state of the
+// repository.
+func (p *push) checkAgain(ctx context.Context) error {
+	now, err := p.g.service.store.SnapshotOf(ctx, p.g.sn.Repository().RepositoryKey)
+	if err != nil {
+		return err
+	}
+	if p.quarantine != nil {
+		if err := p.quarantine.MoveTo(ctx, now); err != nil {
+			now.Close()
+			return err
+		}
+	}
+	p.g.sn.Close()
+	p.g.sn = now
+	if p.quarantine != nil {
+		if err := p.checkObjects(ctx); err != nil {
+			return err
+		}
+	}
+	p.checkAtomic()
+	return nil
 }
 
 // lost refuses the update that lost a race, and all others that would lose it

@@ -49,6 +49,7 @@ func (s *Service) apply(ctx context.Context, sn *odb.Snapshot, writes ...refWrit
 			Packs: w.Packs,
 			Refs:  w.Updates,
 			Actor: w.Who.Name,
+			Since: sn.Repository().Version,
 			Check: func(tx cairn.Tx, r cairn.Repository) error { return checkRefNames(tx, r, w.Updates) },
 		}
 	}
@@ -72,6 +73,20 @@ func (w *refWrite) check(ctx context.Context, sn *odb.Snapshot) error {
 		}
 	}
 	return nil
+}
+
+// onNewState runs f, which looks at the repository and then writes to it, again
+// for as long as a repack began between the two.
+func onNewState(ctx context.Context, f func() error) error {
+	for range maxTries {
+		if err := f(); !errors.Is(err, odb.ErrOutdated) {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return odb.ErrOutdated
 }
 
 // isRefused tells whether a failed write surely did not happen, so that its

@@ -88,12 +88,25 @@ func (s *Service) ForkRepository(ctx context.Context, who cairn.Actor, in NewFor
 			return cairn.Repository{}, err
 		}
 	}
+	var made cairn.Repository
+	err := onNewState(ctx, func() (err error) {
+		made, err = s.tryFork(ctx, who, in, branch)
+		return err
+	})
+	if err != nil {
+		return cairn.Repository{}, err
+	}
+	s.changed(made.RepositoryKey)
+	return made, nil
+}
+
+func (s *Service) tryFork(ctx context.Context, who cairn.Actor, in NewFork, branch git.RefName) (cairn.Repository, error) {
 	source, start, err := s.forkPoint(ctx, who, in)
 	if err != nil {
 		return cairn.Repository{}, err
 	}
 	row := newRepository(who.Organization, in.Name)
-	made, err := s.store.Fork(ctx, source, who.Name, func(from cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
+	made, err := s.store.Fork(ctx, source.RepositoryKey, source.Version, who.Name, func(from cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
 		row.DefaultBranch = from.DefaultBranch
 		if branch != "" {
 			row.DefaultBranch = branch
@@ -103,36 +116,38 @@ func (s *Service) ForkRepository(ctx context.Context, who cairn.Actor, in NewFor
 		}
 		return row, []cairn.RefUpdate{{Name: row.DefaultBranch, New: start}}, nil
 	})
+	if errors.Is(err, odb.ErrOutdated) {
+		return cairn.Repository{}, err
+	}
 	if err != nil {
 		return cairn.Repository{}, creationError(err, in.Name)
 	}
-	s.changed(made.RepositoryKey)
 	return made, nil
 }
 
 // forkPoint finds the source and the commit at which a fork with one branch
 // starts; zero for a whole fork.
-func (s *Service) forkPoint(ctx context.Context, who cairn.Actor, in NewFork) (cairn.RepositoryKey, git.ObjectID, error) {
+func (s *Service) forkPoint(ctx context.Context, who cairn.Actor, in NewFork) (cairn.Repository, git.ObjectID, error) {
 	var start git.ObjectID
 	sn, err := s.store.Snapshot(ctx, who.Organization.ID, in.Source)
 	if errors.Is(err, cairn.NotFound) {
-		return cairn.RepositoryKey{}, start, cairn.Errorf(cairn.NotFound, "source repository %q not found", cairn.Clip(string(in.Source)))
+		return cairn.Repository{}, start, cairn.Errorf(cairn.NotFound, "source repository %q not found", cairn.Clip(string(in.Source)))
 	} else if err != nil {
-		return cairn.RepositoryKey{}, start, err
+		return cairn.Repository{}, start, err
 	}
 	defer sn.Close()
 	rev := in.Ref
 	if in.SHA != "" {
 		if rev = strings.ToLower(in.SHA); strings.Trim(rev, "0123456789abcdef") != "" {
-			return cairn.RepositoryKey{}, start, cairn.Errorf(cairn.Invalid, "sha %q is not a commit id", cairn.Clip(in.SHA))
+			return cairn.Repository{}, start, cairn.Errorf(cairn.Invalid, "sha %q is not a commit id", cairn.Clip(in.SHA))
 		}
 	}
 	if rev != "" {
 		if start, err = sn.Resolve(ctx, odb.NormalView, rev, odb.ResolveOptions{}); err != nil {
-			return cairn.RepositoryKey{}, start, err
+			return cairn.Repository{}, start, err
 		}
 	}
-	return sn.Repository().RepositoryKey, start, nil
+	return sn.Repository(), start, nil
 }
 
 // copyRefs is what a whole fork begins with: branches and tags. Notes and what

@@ -21,7 +21,15 @@ type Tag struct {
 
 // CreateTag makes a lightweight tag at a revision; Conflict if the name is
 // taken.
-func (s *Service) CreateTag(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, name string, at Revision) (Tag, error) {
+func (s *Service) CreateTag(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, name string, at Revision) (tag Tag, err error) {
+	err = onNewState(ctx, func() (err error) {
+		tag, err = s.tryCreateTag(ctx, who, repo, name, at)
+		return err
+	})
+	return tag, err
+}
+
+func (s *Service) tryCreateTag(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, name string, at Revision) (Tag, error) {
 	sn, err := s.open(ctx, who, repo, cairn.GitWrite)
 	if err != nil {
 		return Tag{}, err
