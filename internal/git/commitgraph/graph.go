@@ -231,11 +231,21 @@ func (g *Graph) Find(id git.ObjectID) (pos int, ok bool) {
 	if id.Format() != g.format {
 		return 0, false
 	}
-	raw := id.Bytes()
+	raw, prefix := id.Bytes(), id.Prefix()
 	lo, hi := g.bucket(raw[0])
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
-		switch c := bytes.Compare(g.rawID(mid), raw); {
+		at := g.rawID(mid)
+		// Ids are hashes: their first eight bytes nearly always decide.
+		switch p := binary.BigEndian.Uint64(at); {
+		case p < prefix:
+			lo = mid + 1
+			continue
+		case p > prefix:
+			hi = mid
+			continue
+		}
+		switch c := bytes.Compare(at, raw); {
 		case c == 0:
 			return mid, true
 		case c < 0:

@@ -129,9 +129,20 @@ func (x *Index) Find(id git.ObjectID) (pos int, ok bool) {
 func (x *Index) find(raw []byte) (int, bool) {
 	size := len(raw)
 	lo, hi := x.bucket(raw[0])
+	// Ids are hashes: their first eight bytes nearly always decide.
+	prefix := binary.BigEndian.Uint64(raw)
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
-		switch c := bytes.Compare(x.ids[mid*size:mid*size+size], raw); {
+		id := x.ids[mid*size : mid*size+size]
+		switch p := binary.BigEndian.Uint64(id); {
+		case p < prefix:
+			lo = mid + 1
+			continue
+		case p > prefix:
+			hi = mid
+			continue
+		}
+		switch c := bytes.Compare(id, raw); {
 		case c == 0:
 			return mid, true
 		case c < 0:
