@@ -80,12 +80,16 @@ func run(ctx context.Context) error {
 	giteaDir := flag.String("gitea", ".cache/gitea", "for -peers: the directory in which scripts/build-gitea has built one")
 	b := &bench{table: new(table), sizes: realSizes}
 	flag.DurationVar(&b.sizes.measurement, "time", b.sizes.measurement, "time for each measurement of a rate")
+	flag.IntVar(&b.sizes.million, "repositories", b.sizes.million, "empty repositories of the subject million, fewer for a quick look")
 	flag.StringVar(&b.binary, "binary", "bin/cairn", "the built command")
 	flag.StringVar(&b.cache, "cache", ".cache/bench", "directory for generated repositories")
 	flag.Parse()
 	chosen, err := choose(*only)
 	if err != nil {
 		return err
+	}
+	if least := b.sizes.thousand + 2*b.sizes.window; b.sizes.million < least {
+		return fmt.Errorf("-repositories %d is less than %d", b.sizes.million, least)
 	}
 	if b.binary, err = filepath.Abs(b.binary); err != nil {
 		return err
