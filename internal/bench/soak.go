@@ -43,8 +43,13 @@ type soak struct {
 
 	mu        sync.Mutex
 	latencies [][]time.Duration // by kind
+	waited    int               // requests for which no client was free for longer than keepsUp
 	late      []time.Duration   // how late a timer of this program was, over and over
 }
+
+// keepsUp is how long a request may wait for a client: a server under more load
+// than it can take has slow medians, beside which its tails look well.
+const keepsUp = 100 * time.Millisecond
 
 type soakRepository struct {
 	name, token string
@@ -186,8 +191,12 @@ func (s *soak) client(ctx context.Context, jobs <-chan soakJob) error {
 	}
 	defer c.conn.Close()
 	own := make([][]time.Duration, len(soakKinds))
+	late := 0
 	for job := range jobs {
 		waited := time.Since(job.due)
+		if waited > keepsUp {
+			late++
+		}
 		took, err := soakKinds[job.kind].do(s, c, job.repository)
 		if err != nil {
 			return fmt.Errorf("%s: %w", soakKinds[job.kind].name, err)
@@ -196,6 +205,7 @@ func (s *soak) client(ctx context.Context, jobs <-chan soakJob) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.waited += late
 	for kind := range own {
 		s.latencies[kind] = append(s.latencies[kind], own[kind]...)
 	}
@@ -258,6 +268,9 @@ func (s *soak) print() error {
 		}
 		row, over := latencyRow(soakKinds[kind].name, latencies)
 		rows = append(rows, append(row, times(over), fmt.Sprintf("≤ %d×", tailGoal), yesNo(over <= tailGoal)))
+	}
+	if s.waited > 0 {
+		fmt.Printf("%s requests waited for a client longer than %s: the machine does not keep up, and the ratios say little.\n\n", thousands(int64(s.waited)), keepsUp)
 	}
 	row, _ := latencyRow("· a timer of this program, how late", s.late)
 	return writeRows(os.Stdout, append(rows, append(row, "", "", "")))
