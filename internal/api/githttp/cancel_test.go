@@ -48,7 +48,8 @@ func (l *leaving) Done() <-chan struct{} { return l.gone }
 func TestOperationsEndWhenTheirCallerLeaves(t *testing.T) {
 	t.Parallel()
 	const files, folders, commits = 2000, 100, 200
-	s := start(t)
+	// The response cache makes packs elsewhere, and has its own tests.
+	s := start(t, func(c *config) { c.odb.Responses = -1 })
 	key := s.create("r")
 	local := gittest.Init(t)
 	first := gittest.Files{}
