@@ -138,7 +138,7 @@ func (r *recentObjects) Put(offset int64, o git.Object) {
 
 // connectivity walks everything that any ref leads to.
 func (c *checker) connectivity(ctx context.Context) error {
-	for _, ref := range c.sn.refs {
+	for _, ref := range c.sn.Refs() {
 		r := newReach(FullView, c.sn.repo.Version)
 		if err := r.begin(ctx, c.sn, []cairn.Ref{ref}); err != nil {
 			c.problem("ref %s: %v", ref.Name, err)

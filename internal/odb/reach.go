@@ -24,7 +24,7 @@ func (sn *Snapshot) Reachable(ctx context.Context, view View, id git.ObjectID) (
 	case err != nil:
 		return false, err
 	}
-	if sn.tips.has(sn.refs, view, id) {
+	if sn.tips.has(sn.Refs(), view, id) {
 		return true, nil
 	}
 	r := sn.reach[view]
@@ -115,7 +115,7 @@ func (r *reach) contains(ctx context.Context, sn *Snapshot, id git.ObjectID, t g
 // start queues what the refs name.
 func (r *reach) start(ctx context.Context, sn *Snapshot) error {
 	if !r.started {
-		return r.begin(ctx, sn, sn.refs)
+		return r.begin(ctx, sn, sn.Refs())
 	}
 	for len(r.tips) > 0 {
 		if err := r.addTip(ctx, sn, r.tips[0]); err != nil {

@@ -159,7 +159,7 @@ type repackRoots struct {
 func (s *Store) repackRoots(ctx context.Context, sn *Snapshot, fence int64) (repackRoots, error) {
 	var roots repackRoots
 	var head, others []git.ObjectID
-	for _, ref := range sn.refs {
+	for _, ref := range sn.Refs() {
 		switch {
 		case ref.Name == sn.repo.DefaultBranch:
 			head = append(head, ref.Target)

@@ -18,7 +18,7 @@ import (
 type Snapshot struct {
 	store *Store
 	repo  cairn.Repository
-	refs  []cairn.Ref // by name
+	refs  *refList
 	packs []*openPack // newest first
 
 	users  atomic.Int32
@@ -30,7 +30,7 @@ type Snapshot struct {
 }
 
 func (s *Store) newSnapshot(repo cairn.Repository, refs []cairn.Ref, manifest []cairn.Pack) *Snapshot {
-	sn := &Snapshot{store: s, repo: repo, refs: refs, packs: make([]*openPack, len(manifest))}
+	sn := &Snapshot{store: s, repo: repo, refs: newRefList(refs), packs: make([]*openPack, len(manifest))}
 	for i, info := range manifest {
 		sn.packs[i] = s.acquire(repo.Organization, info)
 	}
@@ -70,29 +70,22 @@ func (sn *Snapshot) format() git.ObjectFormat { return sn.repo.Format }
 
 // Refs returns all refs by name, those of the ephemeral namespace too. The
 // slice is shared: do not write to it.
-func (sn *Snapshot) Refs() []cairn.Ref { return sn.refs }
+func (sn *Snapshot) Refs() []cairn.Ref { return sn.refs.all() }
 
 // Ref returns the ref of that stored name.
 func (sn *Snapshot) Ref(name git.RefName) (cairn.Ref, bool) {
-	i, ok := slices.BinarySearchFunc(sn.refs, name, compareRefName)
-	if !ok {
-		return cairn.Ref{}, false
-	}
-	return sn.refs[i], true
+	return sn.refs.get(name)
 }
 
 // RefsBelow returns the refs whose stored name starts with the prefix.
 func (sn *Snapshot) RefsBelow(prefix string) []cairn.Ref {
-	i, _ := slices.BinarySearchFunc(sn.refs, git.RefName(prefix), compareRefName)
+	refs := sn.Refs()
+	i, _ := findRef(refs, git.RefName(prefix))
 	n := 0
-	for i+n < len(sn.refs) && strings.HasPrefix(string(sn.refs[i+n].Name), prefix) {
+	for i+n < len(refs) && strings.HasPrefix(string(refs[i+n].Name), prefix) {
 		n++
 	}
-	return sn.refs[i : i+n]
-}
-
-func compareRefName(r cairn.Ref, name git.RefName) int {
-	return strings.Compare(string(r.Name), string(name))
+	return refs[i : i+n]
 }
 
 // PackCount is the number of packs in the manifest.
@@ -101,7 +94,7 @@ func (sn *Snapshot) PackCount() int { return len(sn.packs) }
 // derive returns the state after a write that this process made: repo is the
 // row after it. It saves the next reader from reading all refs again.
 func (sn *Snapshot) derive(repo cairn.Repository, updates []cairn.RefUpdate, added []Staged, at cairn.Ref) *Snapshot {
-	next := &Snapshot{store: sn.store, repo: repo, refs: applyUpdates(sn.refs, updates, at)}
+	next := &Snapshot{store: sn.store, repo: repo, refs: sn.refs.update(updates, at)}
 	next.packs = make([]*openPack, 0, len(added)+len(sn.packs))
 	has := func(packs []*openPack, id cairn.PackID) bool {
 		return slices.ContainsFunc(packs, func(p *openPack) bool { return p.key.id == id })
@@ -143,32 +136,6 @@ func (sn *Snapshot) isChild(ctx context.Context, child, parent git.ObjectID) boo
 	}
 	links, err := sn.Commit(ctx, child)
 	return err == nil && slices.Contains(links.Parents, parent)
-}
-
-// applyUpdates returns refs, by name, after the updates; at holds what new
-// refs are stored with.
-func applyUpdates(refs []cairn.Ref, updates []cairn.RefUpdate, at cairn.Ref) []cairn.Ref {
-	updates = slices.Clone(updates)
-	slices.SortStableFunc(updates, func(a, b cairn.RefUpdate) int { return strings.Compare(string(a.Name), string(b.Name)) })
-	out := make([]cairn.Ref, 0, len(refs)+len(updates))
-	for _, u := range updates {
-		n, found := slices.BinarySearchFunc(refs, u.Name, compareRefName)
-		if found {
-			n++
-		}
-		out, refs = append(out, refs[:n]...), refs[n:]
-		last := len(out) - 1
-		here := last >= 0 && out[last].Name == u.Name
-		switch {
-		case here && u.New.IsZero():
-			out = out[:last]
-		case here:
-			out[last].Target = u.New
-		case !u.New.IsZero():
-			out = append(out, cairn.Ref{Name: u.Name, Target: u.New, CreatedAt: at.CreatedAt, Created: at.Created})
-		}
-	}
-	return append(out, refs...)
 }
 
 // snapshotCache keeps the last state of recently used repositories.

@@ -60,7 +60,7 @@ func (sn *Snapshot) Negotiate(ctx context.Context, view View, q *protocol.FetchR
 func (f *Fetch) reachable(ctx context.Context, id git.ObjectID) (bool, error) {
 	if f.tips == nil {
 		f.tips = map[git.ObjectID]struct{}{}
-		for _, r := range f.sn.refs {
+		for _, r := range f.sn.Refs() {
 			if f.view.Shows(r.Name) {
 				f.tips[r.Target] = struct{}{}
 			}
@@ -271,7 +271,7 @@ func (f *Fetch) selection() selection {
 		thin:   f.request.ThinPack,
 	}
 	if f.request.IncludeTag {
-		for _, r := range f.sn.refs {
+		for _, r := range f.sn.Refs() {
 			if name, ok := f.sn.nameIn(f.view, r.Name); ok && name.IsTag() {
 				s.tags = append(s.tags, r.Target)
 			}
@@ -304,7 +304,7 @@ func (sn *Snapshot) Advertise(ctx context.Context, view View, peel bool, wanted 
 		}
 		refs = append(refs, head)
 	}
-	for _, r := range sn.refs {
+	for _, r := range sn.Refs() {
 		name, ok := sn.nameIn(view, r.Name)
 		if !ok || !wanted(name) {
 			continue
