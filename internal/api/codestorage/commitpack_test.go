@@ -318,15 +318,55 @@ func TestLimitsOfACommit(t *testing.T) {
 		changes []change
 		status  int
 	}{
-		{"files", []change{put("a", ""), put("b", ""), put("c", ""), put("d", "")}, 413},
-		{"file size", []change{put("a", x(101))}, 413},
-		{"request size", []change{put("a", x(90)), put("b", x(90))}, 413},
+		{"max-commit-files", []change{put("a", ""), put("b", ""), put("c", ""), put("d", "")}, 413},
+		{"max-file-size", []change{put("a", x(101))}, 413},
+		{"max-request-size", []change{put("a", x(90)), put("b", x(90))}, 413},
 		{"within", []change{put("a", x(75)), put("b", x(75)), put("c", "")}, 201},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			r.post("/api/v1/repos/commit-pack", pack(nil, test.changes...)).want(t, test.status)
+			a := r.post("/api/v1/repos/commit-pack", pack(nil, test.changes...)).want(t, test.status)
+			if test.status == 413 && !strings.Contains(a.at(t, "error").(string), "("+test.name+")") {
+				t.Errorf("error = %v, want the setting in it", a.at(t, "error"))
+			}
 		})
+	}
+}
+
+// TestHostileLines sends bodies that are made to cost more than they are.
+func TestHostileLines(t *testing.T) {
+	t.Parallel()
+	r := newWorld(t).repo(t, "app")
+	r.commit(nil, put("a", "1"))
+	first := pack(object{"files": []object{{"path": "x", "content_id": "c"}}})
+	deep := strings.Repeat(`[`, 1_000_000)
+	for _, test := range []struct {
+		name, reason string
+		body         io.Reader
+		status       int
+	}{
+		{"no line feed", "(max-line-size)", &repeated{line: strings.Repeat("x", 1<<10), times: 7 << 10}, 413},
+		{"no line feed after the first line", "(max-line-size)", &repeated{first: first, line: strings.Repeat("x", 1<<10), times: 7 << 10}, 413},
+		{"ten million line feeds", "more than 1000000 lines", &repeated{first: first, line: strings.Repeat("\n", 1000), times: 10_000}, 413},
+		{"deep nesting", "is not JSON", strings.NewReader(first + `{"blob_chunk":{"content_id":` + deep), 400},
+		{"deep nesting in the first line", "is not JSON", strings.NewReader(`{"metadata":` + deep), 400},
+		{"deep nesting beside data", "is not JSON", strings.NewReader(first + `{"blob_chunk":{"content_id":"c","data":"eA==","x":` + deep), 400},
+		{"large base64", "is larger than", strings.NewReader(first + ndjson(chunk("c", strings.Repeat("x", 4<<20+1), true))), 413},
+		{"a file and a folder", "would be a file and a folder", strings.NewReader(pack(nil, put("x", "1"), put("x/y", "2"))), 400},
+		{"a file and a folder far below", "would be a file and a folder", strings.NewReader(pack(nil, put("x/y/z/w", "1"), put("x/y", "2"))), 400},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			a := r.post("/api/v1/repos/commit-pack", test.body)
+			if got, _ := a.at(t, "error").(string); a.status != test.status || !strings.Contains(got, test.reason) || len(got) > 500 {
+				t.Errorf("%d %.600s, want %d and %q", a.status, a.body, test.status, test.reason)
+			}
+		})
+	}
+	// Of a path that comes twice the last counts.
+	r.commit(nil, put("twice", "1"), put("twice", "2"))
+	if got := r.content("main", "twice"); got != "2" {
+		t.Errorf("twice = %q", got)
 	}
 }
 

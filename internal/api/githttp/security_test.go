@@ -611,6 +611,43 @@ func TestGzipBombRefused(t *testing.T) {
 	}
 }
 
+func TestGzipOfAPushIsBounded(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(c *config) { c.options.MaxPush = 1 << 20 })
+	s.create("r")
+	local := gittest.Init(t)
+	id := local.Commit("main", "first", gittest.Files{"a": "1"})
+	pack := packOf(t, local, strings.Fields(local.Git("rev-list", "--objects", "--no-object-names", "main"))...)
+	commands := lines(zero+" "+id+" refs/heads/main\x00 report-status", "0000")
+	push := func(body []byte) string {
+		_, answer := s.post("r.git", "git-receive-pack", s.token("r"), bytes.NewReader(body), "Content-Encoding", "gzip")
+		return answer
+	}
+	// A bomb: 50 MiB of 50 KB.
+	bomb := handMade(1, entry{3, "", make([]byte, 16)})
+	bomb = append(bomb[:len(bomb)-20:len(bomb)-20], make([]byte, 50<<20)...)
+	if answer := push(gzipped(append([]byte(commands), bomb...))); !strings.Contains(answer, "ng refs/heads/main unpacker error") {
+		t.Errorf("bomb: %q", answer)
+	}
+	// What follows the one member is not read: not as the rest of the pack, and
+	// not as a second push.
+	if answer := push(append(gzipped([]byte(commands)), gzipped(pack)...)); !strings.Contains(answer, "ng refs/heads/main unpacker error") {
+		t.Errorf("pack in a second member: %q", answer)
+	}
+	whole := gzipped([]byte(commands + string(pack)))
+	damaged := bytes.Clone(whole)
+	damaged[len(damaged)-5] ^= 1
+	if answer := push(damaged); strings.Contains(answer, "ok refs/heads/main") {
+		t.Errorf("damaged: %q", answer)
+	}
+	if refs := remoteRefs(t, s.remote("r", "")); len(refs) != 0 {
+		t.Errorf("refs are %v", refs)
+	}
+	if answer := push(whole); !strings.Contains(answer, "ok refs/heads/main") {
+		t.Errorf("a good push: %q", answer)
+	}
+}
+
 func TestGzippedPush(t *testing.T) {
 	t.Parallel()
 	s := start(t)
