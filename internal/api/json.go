@@ -50,29 +50,49 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 // Write answers with a value as JSON. Its error, if there is one, comes before
 // the status is sent: what goes wrong later only the caller sees.
 func Write(w http.ResponseWriter, status int, value any) error {
-	body, err := json.Marshal(value)
-	if err != nil {
+	a := &answer{}
+	defer a.close()
+	if out, ok := w.(*recorder); ok {
+		a.scratch = out.scratch
+	}
+	if err := json.NewEncoder(a).Encode(value); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
-	body = append(body, '\n')
-	out, ok := w.(*recorder)
-	if !ok || out.scratch == nil || len(body) <= maxWaiting {
-		w.WriteHeader(status)
-		_, _ = w.Write(body)
-		return nil
-	}
-	file, err := spool(out.scratch, body)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	body = nil // so that it is free while a slow client reads
 	w.WriteHeader(status)
-	_, _ = copyTo(w, file)
+	if a.file != nil {
+		_, _ = copyTo(w, a.file)
+	} else {
+		_, _ = w.Write(a.body)
+	}
 	return nil
+}
+
+// answer takes the one piece that the encoder writes when it has all, and keeps
+// it for the client: a long one in a file, so that its memory is free while a
+// slow client reads.
+type answer struct {
+	scratch func() (*os.File, error) // nil keeps all in memory
+	body    []byte
+	file    *os.File
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	if a.scratch == nil || len(p) <= maxWaiting {
+		a.body = append(a.body, p...)
+		return len(p), nil
+	}
+	var err error
+	a.file, err = spool(a.scratch, p)
+	return len(p), err
+}
+
+func (a *answer) close() {
+	if a.file != nil {
+		a.file.Close()
+	}
 }
 
 // maxWaiting is the longest JSON answer that waits in memory until its client

@@ -17,7 +17,7 @@ const (
 	filesPerPage    = 1000
 	maxFilesPerPage = 5000
 	// maxFilesWhole is the longest listing that is given without pages.
-	maxFilesWhole = 500_000
+	maxFilesWhole = 200_000
 	// maxFilesText is how long the paths of one answer may be together, in
 	// bytes. A page ends there; a whole listing is refused.
 	maxFilesText = 32 << 20

@@ -59,7 +59,7 @@ func (f *face) listFiles(w http.ResponseWriter, r *request) error {
 		Entries []entryBody `json:"entries"`
 		Ref     string      `json:"ref"`
 		page
-	}{[]string{}, make([]entryBody, len(found.Entries)), found.Ref, newPage(found.Next)}
+	}{make([]string, 0, len(found.Entries)), make([]entryBody, len(found.Entries)), found.Ref, newPage(found.Next)}
 	for i, e := range found.Entries {
 		out.Entries[i] = entryBody{e.Path, entryType(e.Mode), e.Mode.String()}
 		if e.Mode.IsFile() {
