@@ -90,6 +90,29 @@ func (s *Store) Repack(ctx context.Context, key cairn.RepositoryKey, progress fu
 	return result, nil
 }
 
+// minRepack is how many bytes must have come before a full repack is worth its
+// while.
+const minRepack = 1 << 20
+
+// RepackDue tells whether so much came since the last full repack that it is
+// time for the next: more than half the bytes and a quarter of the objects that
+// the last one left. Both, as deltas make much less of most bytes: so the work
+// of all repacks stays in proportion to what came.
+func (sn *Snapshot) RepackDue() bool {
+	if sn.store.options.Git == nil {
+		return false
+	}
+	var packed, since PacksSize
+	for _, p := range sn.packs {
+		if p.info.Role == cairn.MixedPack {
+			since.add(p.info)
+		} else {
+			packed.add(p.info)
+		}
+	}
+	return since.Bytes > max(minRepack, packed.Bytes/2) && since.Objects > packed.Objects/4
+}
+
 // beginRepack tells whether no other repack of the repository is under way in
 // this process.
 func (s *Store) beginRepack(key cairn.RepositoryKey) bool {

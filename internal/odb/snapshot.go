@@ -237,6 +237,8 @@ func (c *snapshotCache) len() int {
 	return c.used.Len()
 }
 
-// Due tells whether the repository has so many packs that it should be
-// compacted.
-func (sn *Snapshot) Due() bool { return len(sn.packs) >= sn.store.options.CompactAt }
+// Due tells whether so many packs came since the last full repack that they
+// should be merged.
+func (sn *Snapshot) Due() bool {
+	return len(mergeable(sn.packs, nil)) >= sn.store.options.CompactAt
+}

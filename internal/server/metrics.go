@@ -21,6 +21,9 @@ type metrics struct {
 	requests    *prometheus.HistogramVec
 	compactions *prometheus.CounterVec
 	merged      prometheus.Counter
+	repacks     *prometheus.CounterVec
+	repackTime  prometheus.Counter
+	repackBytes *prometheus.CounterVec
 	swept       *prometheus.CounterVec
 	waits       *prometheus.HistogramVec
 }
@@ -39,6 +42,15 @@ func newMetrics(store *odb.Store, version string, queued func() int) *metrics {
 		merged: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "cairn_compaction_packs_merged_total", Help: "Packs that compactions replaced.",
 		}),
+		repacks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cairn_repacks_total", Help: "Full repacks by result.",
+		}, []string{"result"}),
+		repackTime: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "cairn_repack_seconds_total", Help: "Time that full repacks took.",
+		}),
+		repackBytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cairn_repack_bytes_total", Help: "Bytes of the packs that full repacks read and wrote.",
+		}, []string{"direction"}),
 		swept: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cairn_swept_total", Help: "Things that sweeps removed, by kind.",
 		}, []string{"kind"}),
@@ -62,7 +74,7 @@ func newMetrics(store *odb.Store, version string, queued func() int) *metrics {
 		counter("cairn_response_cache_hits_total", "Shallow and partial clones that got a kept pack.", func() int64 { return store.Stats().Responses.Hits }),
 		counter("cairn_response_cache_misses_total", "Shallow and partial clones whose pack was made.", func() int64 { return store.Stats().Responses.Misses }),
 		gauge("cairn_response_cache_bytes", "Packs kept for identical shallow and partial clones.", func() float64 { return float64(store.Stats().Responses.Bytes) }),
-		m.requests, m.compactions, m.merged, m.swept, m.waits, build,
+		m.requests, m.compactions, m.merged, m.repacks, m.repackTime, m.repackBytes, m.swept, m.waits, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("cairn_object_cache_bytes", "Decoded objects in memory.", func() float64 { return float64(store.Stats().CachedBytes) }),
 		gauge("cairn_open_packs", "Packs that are open for reading.", func() float64 { return float64(store.Stats().OpenPacks) }),
@@ -86,6 +98,21 @@ func (m *metrics) compacted(r odb.CompactResult, err error) {
 	default:
 		m.compactions.WithLabelValues("nothing to do").Inc()
 	}
+}
+
+// repacked counts a look at a repository that may be due for a full repack.
+func (m *metrics) repacked(r odb.RepackResult, err error, took time.Duration) {
+	switch {
+	case err != nil:
+		m.repacks.WithLabelValues("error").Inc()
+	case r.Before.Packs == 0:
+		return // none was due
+	default:
+		m.repacks.WithLabelValues("done").Inc()
+	}
+	m.repackTime.Add(took.Seconds())
+	m.repackBytes.WithLabelValues("read").Add(float64(r.Before.Bytes))
+	m.repackBytes.WithLabelValues("written").Add(float64(r.After.Bytes))
 }
 
 func (m *metrics) sweptAway(r odb.SweepResult) {

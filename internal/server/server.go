@@ -22,6 +22,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/config"
+	"github.com/cairn-storage/cairn/internal/gitexec"
 	"github.com/cairn-storage/cairn/internal/odb"
 	"github.com/cairn-storage/cairn/internal/service"
 	"github.com/cairn-storage/cairn/internal/storage/dir"
@@ -111,7 +112,12 @@ func (s *Server) open(ctx context.Context) (err error) {
 		return err
 	}
 	c := s.config
+	stockGit, err := gitexec.Find(ctx)
+	if err != nil {
+		s.logger.Warn("repositories will not be repacked, only their small packs merged", "error", err)
+	}
 	s.store, err = odb.Open(odb.Options{
+		Git:         stockGit,
 		Metadata:    s.metadata,
 		Bucket:      s.bucket,
 		ScratchDir:  s.data.file(scratchName),
@@ -137,7 +143,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 		Logger:  s.logger,
 		Limits:  limits(c),
 		Upkeep:  service.Upkeep{Retention: c.Retention, Grace: c.Grace, OrphansAfter: c.OrphansAfter, AloneSince: s.data.lockedAt},
-		Changed: func(key cairn.RepositoryKey) { s.worker.Load().Changed(key) },
+		Changed: func(key cairn.RepositoryKey, bytes int64) { s.worker.Load().Changed(key, bytes) },
 	})
 	s.metrics = newMetrics(s.store, s.version, func() int { return s.worker.Load().Queued() })
 	s.openGate()
@@ -223,6 +229,12 @@ func (s *Server) startWorker() {
 		Compact: func(ctx context.Context, key cairn.RepositoryKey) error {
 			result, err := s.service.CompactIfDue(ctx, key)
 			s.metrics.compacted(result, err)
+			return err
+		},
+		Repack: func(ctx context.Context, key cairn.RepositoryKey) error {
+			begun := time.Now()
+			result, err := s.service.RepackIfDue(ctx, key)
+			s.metrics.repacked(result, err, time.Since(begun))
 			return err
 		},
 		Sweep: func(ctx context.Context) error {

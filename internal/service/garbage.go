@@ -28,12 +28,18 @@ func (s *Service) CollectGarbage(ctx context.Context, who cairn.Actor, progress 
 		return result, err
 	}
 	err := s.eachRepository(ctx, func(r cairn.Repository) error {
-		done, err := s.store.Compact(ctx, r.RepositoryKey)
-		if err != nil && !errors.Is(err, cairn.NotFound) { // deleted meanwhile
+		repacked, err := s.RepackIfDue(ctx, r.RepositoryKey)
+		var merged odb.CompactResult
+		if err == nil {
+			merged, err = s.store.Compact(ctx, r.RepositoryKey)
+		}
+		switch { // that are no failures: it was deleted meanwhile, or is being repacked
+		case errors.Is(err, cairn.NotFound), errors.Is(err, cairn.Conflict):
+		case err != nil:
 			return fmt.Errorf("compact %s: %w", r.Name, err)
 		}
 		result.Repositories++
-		if done.After < done.Before {
+		if merged.After < merged.Before || repacked.Before.Packs > 0 {
 			result.Compacted++
 		}
 		progress(result)
@@ -89,17 +95,31 @@ func (s *Service) eachRepositoryOf(ctx context.Context, org cairn.OrganizationID
 	}
 }
 
-// CompactIfDue compacts a repository that has many packs. It is for the
-// server's own background work, which acts for nobody.
+// CompactIfDue merges the small packs of a repository that has many of them. It
+// is for the server's own background work, which acts for nobody.
 func (s *Service) CompactIfDue(ctx context.Context, key cairn.RepositoryKey) (odb.CompactResult, error) {
-	sn, err := s.store.SnapshotOf(ctx, key)
-	if err != nil {
+	due, err := s.isDue(ctx, key, (*odb.Snapshot).Due)
+	if err != nil || !due {
 		return odb.CompactResult{}, err
 	}
-	due := sn.Due()
-	sn.Close()
-	if !due {
-		return odb.CompactResult{}, nil
-	}
 	return s.store.Compact(ctx, key)
+}
+
+// RepackIfDue packs a repository anew to which much has come since it was last
+// packed. It is for the server's own background work, which acts for nobody.
+func (s *Service) RepackIfDue(ctx context.Context, key cairn.RepositoryKey) (odb.RepackResult, error) {
+	due, err := s.isDue(ctx, key, (*odb.Snapshot).RepackDue)
+	if err != nil || !due {
+		return odb.RepackResult{}, err
+	}
+	return s.store.Repack(ctx, key, nil)
+}
+
+func (s *Service) isDue(ctx context.Context, key cairn.RepositoryKey, due func(*odb.Snapshot) bool) (bool, error) {
+	sn, err := s.store.SnapshotOf(ctx, key)
+	if err != nil {
+		return false, err
+	}
+	defer sn.Close()
+	return sn.Repository().DeletedAt.IsZero() && due(sn), nil
 }

@@ -57,7 +57,13 @@ func (s *Service) apply(ctx context.Context, sn *odb.Snapshot, writes ...refWrit
 	if err != nil {
 		return err
 	}
-	s.changed(r.RepositoryKey)
+	var bytes int64
+	for _, w := range writes {
+		for _, p := range w.Packs {
+			bytes += p.Size
+		}
+	}
+	s.changed(r.RepositoryKey, bytes)
 	return nil
 }
 

@@ -96,7 +96,7 @@ func (s *Service) ForkRepository(ctx context.Context, who cairn.Actor, in NewFor
 	if err != nil {
 		return cairn.Repository{}, err
 	}
-	s.changed(made.RepositoryKey)
+	s.changed(made.RepositoryKey, 0)
 	return made, nil
 }
 

@@ -21,7 +21,7 @@ type Service struct {
 	upkeep   Upkeep
 	logger   *slog.Logger
 	now      func() time.Time
-	changed  func(cairn.RepositoryKey)
+	changed  func(cairn.RepositoryKey, int64)
 	keys     keyCache
 	commits  batcher[*queuedCommit]
 	changes  changeCache
@@ -36,9 +36,10 @@ type Options struct {
 	Upkeep Upkeep
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Changed is told of every repository that was written, so that
-	// background work can follow. It must not block; nil is fine.
-	Changed func(cairn.RepositoryKey)
+	// Changed is told of every repository that was written, and how many
+	// bytes of packs came, so that background work can follow. It must not
+	// block; nil is fine.
+	Changed func(key cairn.RepositoryKey, bytes int64)
 }
 
 // New returns a Service over the store.
@@ -56,7 +57,7 @@ func New(o Options) *Service {
 		s.now = time.Now
 	}
 	if s.changed == nil {
-		s.changed = func(cairn.RepositoryKey) {}
+		s.changed = func(cairn.RepositoryKey, int64) {}
 	}
 	return s
 }

@@ -21,8 +21,11 @@ const (
 	// changesPerLook is how many writes to a repository make it worth a look:
 	// far less than the packs that make it due.
 	changesPerLook = 8
-	maxCounted     = 1 << 16
-	maxQueued      = 1 << 12
+	// bytesPerLook make it worth one at once: about what makes a full repack
+	// due.
+	bytesPerLook = 1 << 20
+	maxCounted   = 1 << 16
+	maxQueued    = 1 << 12
 )
 
 // Options are what a Worker is made of.
@@ -30,6 +33,9 @@ type Options struct {
 	// Compact is called for repositories that were written to. It decides
 	// whether there is something to do.
 	Compact func(context.Context, cairn.RepositoryKey) error
+	// Repack is called like Compact, for work that may take long: one
+	// repository at a time, beside the compactions.
+	Repack func(context.Context, cairn.RepositoryKey) error
 	// Sweep is called at once and then every SweepEvery.
 	Sweep      func(context.Context) error
 	SweepEvery time.Duration
@@ -43,10 +49,17 @@ type Worker struct {
 	options Options
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
-	queue   chan cairn.RepositoryKey
+	queue   chan cairn.RepositoryKey // for Compact
+	repacks chan cairn.RepositoryKey
 
 	mu      sync.Mutex
-	changes map[cairn.RepositoryKey]int // since the last look
+	changes map[cairn.RepositoryKey]change // since the last look
+}
+
+// change is what happened to a repository.
+type change struct {
+	writes int
+	bytes  int64
 }
 
 // Start returns a Worker that is at work.
@@ -56,11 +69,21 @@ func Start(o Options) *Worker {
 		options: o,
 		cancel:  cancel,
 		queue:   make(chan cairn.RepositoryKey, maxQueued),
-		changes: make(map[cairn.RepositoryKey]int),
+		repacks: make(chan cairn.RepositoryKey, maxQueued),
+		changes: make(map[cairn.RepositoryKey]change),
 	}
 	for range max(o.Workers, 1) {
-		w.done.Go(func() { w.compact(ctx) })
+		w.done.Go(func() {
+			w.work(ctx, "compaction", w.queue, func(ctx context.Context, key cairn.RepositoryKey) error {
+				select {
+				case w.repacks <- key: // which may be due as well
+				default:
+				}
+				return o.Compact(ctx, key)
+			})
+		})
 	}
+	w.done.Go(func() { w.work(ctx, "repack", w.repacks, o.Repack) })
 	w.done.Go(func() { w.sweep(ctx) })
 	return w
 }
@@ -71,11 +94,16 @@ func (w *Worker) Close() {
 	w.done.Wait()
 }
 
-// Changed tells of a write to a repository. It never blocks.
-func (w *Worker) Changed(key cairn.RepositoryKey) {
+// Changed tells of a write to a repository, which brought that many bytes. It
+// never blocks.
+func (w *Worker) Changed(key cairn.RepositoryKey, bytes int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.changes[key]++; w.changes[key] < changesPerLook {
+	c := w.changes[key]
+	c.writes++
+	c.bytes += bytes
+	w.changes[key] = c
+	if c.writes < changesPerLook && c.bytes < bytesPerLook {
 		if len(w.changes) > maxCounted {
 			clear(w.changes)
 		}
@@ -89,17 +117,19 @@ func (w *Worker) Changed(key cairn.RepositoryKey) {
 }
 
 // Queued returns how many repositories wait for a look.
-func (w *Worker) Queued() int { return len(w.queue) }
+func (w *Worker) Queued() int { return len(w.queue) + len(w.repacks) }
 
-func (w *Worker) compact(ctx context.Context) {
+// work takes repositories out of a queue until ctx is done. That one is being
+// repacked already, or is gone, is no failure.
+func (w *Worker) work(ctx context.Context, what string, queue <-chan cairn.RepositoryKey, do func(context.Context, cairn.RepositoryKey) error) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case key := <-w.queue:
-			err := w.options.Compact(ctx, key)
-			if err != nil && ctx.Err() == nil && !errors.Is(err, cairn.NotFound) {
-				w.options.Logger.Error("compaction failed", "organization_id", key.Organization, "repository_id", key.Repository, "error", err)
+		case key := <-queue:
+			err := do(ctx, key)
+			if err != nil && ctx.Err() == nil && !errors.Is(err, cairn.NotFound) && !errors.Is(err, cairn.Conflict) {
+				w.options.Logger.Error(what+" failed", "organization_id", key.Organization, "repository_id", key.Repository, "error", err)
 			}
 		}
 	}

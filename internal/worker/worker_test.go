@@ -15,21 +15,27 @@ import (
 func TestChangedRepositoriesAreLookedAt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		looks := make(map[cairn.RepositoryKey]int)
+		looks, repacks := make(map[cairn.RepositoryKey]int), make(map[cairn.RepositoryKey]int)
 		w := Start(Options{
 			Compact:    func(_ context.Context, key cairn.RepositoryKey) error { looks[key]++; return nil },
+			Repack:     func(_ context.Context, key cairn.RepositoryKey) error { repacks[key]++; return nil },
 			Sweep:      func(context.Context) error { return nil },
 			SweepEvery: time.Hour,
 			Logger:     slog.New(slog.DiscardHandler),
 		})
 		busy, quiet := cairn.RepositoryKey{Repository: "busy"}, cairn.RepositoryKey{Repository: "quiet"}
 		for range 2 * changesPerLook {
-			w.Changed(busy)
+			w.Changed(busy, 1)
 			synctest.Wait()
 		}
-		w.Changed(quiet)
+		w.Changed(quiet, 1)
+		large := cairn.RepositoryKey{Repository: "large"}
+		w.Changed(large, bytesPerLook)
 		synctest.Wait()
 		w.Close()
+		if looks[large] != 1 || repacks[large] != 1 || repacks[busy] != 2 || repacks[quiet] != 0 {
+			t.Errorf("got looks %v and repacks %v, want one at the large push and two at busy", looks, repacks)
+		}
 		if looks[busy] != 2 || looks[quiet] != 0 {
 			t.Errorf("got %v, want two looks at busy and none at quiet", looks)
 		}
@@ -58,12 +64,13 @@ func TestCloseInterruptsWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := Start(Options{
 			Compact:    func(ctx context.Context, _ cairn.RepositoryKey) error { <-ctx.Done(); return ctx.Err() },
+			Repack:     func(ctx context.Context, _ cairn.RepositoryKey) error { <-ctx.Done(); return ctx.Err() },
 			Sweep:      func(context.Context) error { return nil },
 			SweepEvery: time.Hour,
 			Logger:     slog.New(slog.DiscardHandler),
 		})
 		for range 3 * maxQueued * changesPerLook { // more than there is room for
-			w.Changed(cairn.RepositoryKey{})
+			w.Changed(cairn.RepositoryKey{}, 0)
 		}
 		w.Close()
 	})
