@@ -122,6 +122,19 @@ func TestViewShowsItsPacks(t *testing.T) {
 	}
 }
 
+// TestViewBelowARelativePath: the default data directory is one.
+func TestViewBelowARelativePath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	v, err := find(t).NewView(".", git.SHA1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	if got := run(t, v, Command{Args: []string{"rev-parse", "--is-bare-repository"}}); got != "true\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestViewOfSHA256(t *testing.T) {
 	t.Parallel()
 	v := newView(t, git.SHA256)

@@ -22,6 +22,10 @@ type View struct {
 
 // NewView makes a view in a new directory below parent. The caller closes it.
 func (g *Git) NewView(parent string, f git.ObjectFormat) (*View, error) {
+	parent, err := filepath.Abs(parent) // git runs in another directory
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp(parent, "view-")
 	if err != nil {
 		return nil, err
