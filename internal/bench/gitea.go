@@ -67,7 +67,7 @@ func (b *bench) giteaPeer(ctx context.Context, dir string) (*peer, error) {
 	}
 	g := &gitea{program: filepath.Join(dir, "gitea"), work: b.path("gitea")}
 	if err := g.start(ctx, filepath.Join(dir, "src")); err != nil {
-		return nil, fmt.Errorf("Gitea: %w", err)
+		return nil, fmt.Errorf("start Gitea: %w", err)
 	}
 	p := &peer{
 		target:   g.target,
@@ -169,7 +169,7 @@ func (g *gitea) awaitPushed(ctx context.Context, repository string) error {
 			return err
 		}
 	}
-	return errors.New("Gitea does not notice a push")
+	return errors.New("a push is not noticed by Gitea")
 }
 
 // makeOrganizations makes an organization for each fork that will be measured:
