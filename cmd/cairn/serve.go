@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -104,8 +105,10 @@ func newLogger(c config.Config) *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, options))
 }
 
-// welcome tells a person where everything is and what to try next.
-func welcome(w io.Writer, c config.Config, s *server.Server) {
+// welcome tells a person where everything is and what to try next, in one piece.
+func welcome(out io.Writer, c config.Config, s *server.Server) {
+	w := &bytes.Buffer{}
+	defer func() { _, _ = out.Write(w.Bytes()) }()
 	data := c.Data
 	if absolute, err := filepath.Abs(data); err == nil {
 		data = absolute

@@ -193,7 +193,7 @@ func (s *hostileServer) alive() {
 // What reading a history of the corpus may take of the server.
 const (
 	readTime   = 5 * time.Second
-	readMemory = 128 << 20
+	readMemory = 192 << 20
 )
 
 // reads are the ways to read a branch over HTTP. A file is named f in most
