@@ -77,7 +77,7 @@ func (d *dataDir) close() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	return errors.Join(err, d.lock.Close())
+	return errors.Join(err, unlockFile(d.lock), d.lock.Close())
 }
 
 func (d *dataDir) file(name ...string) string {
