@@ -55,7 +55,7 @@ func (v *View) Path(name string) string { return filepath.Join(v.dir, name) }
 
 func (v *View) packDir() string { return v.Path("objects/pack") }
 
-// PackFile is one of the files of a pack: a file with a name, which is linked
+// PackFile is one of the files of a pack, or a file beside it: a file with a name, which is linked
 // where that is possible, or else bytes that are copied.
 type PackFile struct {
 	File *os.File // may be nil
@@ -71,6 +71,19 @@ func (v *View) AddPack(checksum string, pack, index PackFile) error {
 	}
 	if err := index.place(base + ".idx"); err != nil {
 		return fmt.Errorf("index of pack %s in a view: %w", checksum, err)
+	}
+	return nil
+}
+
+// AddCommitGraph gives the view a commit-graph, which git trusts: all of its
+// commits must be in the view's packs. A view has one at most.
+func (v *View) AddCommitGraph(graph PackFile) error {
+	dir := v.Path("objects/info")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if err := graph.place(filepath.Join(dir, "commit-graph")); err != nil {
+		return fmt.Errorf("commit-graph in a view: %w", err)
 	}
 	return nil
 }

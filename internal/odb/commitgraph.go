@@ -37,6 +37,7 @@ func (sn *Snapshot) commitGraph(ctx context.Context) (*commitgraph.Graph, error)
 			return nil, err
 		}
 		if found.graph != nil {
+			found.beside = p
 			break
 		}
 	}
@@ -45,7 +46,10 @@ func (sn *Snapshot) commitGraph(ctx context.Context) (*commitgraph.Graph, error)
 }
 
 // knownGraph is the answer of commitGraph.
-type knownGraph struct{ graph *commitgraph.Graph }
+type knownGraph struct {
+	graph  *commitgraph.Graph
+	beside *openPack // where it lies; nil without a graph
+}
 
 // readGraph returns the commit-graph beside the pack, which stays mapped as
 // long as the pack. One that cannot be read is as none: it only makes things

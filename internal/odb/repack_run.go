@@ -80,7 +80,8 @@ func (r *repack) run(ctx context.Context) error {
 	if err := r.enumerate(ctx); err != nil {
 		return fmt.Errorf("enumerate: %w", err)
 	}
-	if err := r.openView(ctx); err != nil {
+	var err error
+	if r.view, err = r.sn.openPackView(ctx); err != nil {
 		return err
 	}
 	for i, level := range r.plan {
@@ -162,41 +163,6 @@ func (r *repack) enumerateWithout(ctx context.Context, gone map[git.ObjectID]boo
 	r.planned = e.objects.len()
 	e.progress.done(r.planned)
 	return nil
-}
-
-// openView shows git the packs of the snapshot.
-func (r *repack) openView(ctx context.Context) (err error) {
-	if r.view, err = r.store.options.Git.NewView(r.store.options.ScratchDir, r.sn.format()); err != nil {
-		return err
-	}
-	for _, p := range r.sn.packs {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := r.show(ctx, p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *repack) show(ctx context.Context, p *openPack) error {
-	data, err := p.pack.Data().View(0, int(p.pack.Data().Size()))
-	if err != nil {
-		return err
-	}
-	files := [2]gitexec.PackFile{{Data: bytes.NewReader(data)}, {Data: bytes.NewReader(p.pack.Index().Bytes())}}
-	if !p.info.Inline() {
-		for i, suffix := range []string{packSuffix, indexSuffix} {
-			f, err := r.store.options.Bucket.Open(ctx, p.info.Key+suffix)
-			if err != nil {
-				return lost(err)
-			}
-			defer f.Close()
-			files[i].File = f
-		}
-	}
-	return r.view.AddPack(string(p.key.id), files[0], files[1])
 }
 
 // packOrder says what a pack is to hold: what input lists, and where it goes.
