@@ -50,6 +50,13 @@ func newWorld(t testing.TB, change ...func(*service.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newWorldOver(t, metadata, change...)
+}
+
+// newWorldOver returns a world with that store, which it closes.
+func newWorldOver(t testing.TB, metadata *sqlite.Metadata, change ...func(*service.Options)) *world {
+	t.Helper()
+	var err error
 	t.Cleanup(func() { metadata.Close() })
 	root := t.TempDir()
 	bucket, err := dir.Open(filepath.Join(root, "bucket"))
