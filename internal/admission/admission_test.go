@@ -367,6 +367,28 @@ func TestOneSlotForARequest(t *testing.T) {
 	empty(t, g)
 }
 
+// TestGoroutinesOfARequestGoOnTogether: a goroutine that waited for another slot
+// than the one its request has got already would wait for ever.
+func TestGoroutinesOfARequestGoOnTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Options{Slots: 1})
+		ctx, r := enter(t, g, "a")
+		regain := Lend(ctx)
+		_, other := enter(t, g, "b")
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() { _ = regain() })
+			synctest.Wait()
+			regain = Lend(ctx)
+		}
+		other.Leave()
+		both.Wait()
+		r.Leave()
+		empty(t, g)
+	})
+}
+
 // TestManyAtOnce is for the race detector: requests enter, wait for their
 // clients from two goroutines and leave, some cut off.
 func TestManyAtOnce(t *testing.T) {

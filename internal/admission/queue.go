@@ -2,6 +2,7 @@ package admission
 
 import (
 	"container/list"
+	"slices"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -21,6 +22,7 @@ type waiter struct {
 func (g *Gate) enqueue(r *Request, queue *list.List) *waiter {
 	w := &waiter{request: r, queue: queue, ready: make(chan struct{})}
 	w.place = queue.PushBack(w)
+	r.waiters = append(r.waiters, w)
 	if t := r.tenant; t.turn == nil {
 		t.turn = g.turns.PushBack(t)
 	}
@@ -34,6 +36,7 @@ func (g *Gate) dequeue(w *waiter) {
 	}
 	w.queue.Remove(w.place)
 	w.place = nil
+	w.request.waiters = slices.DeleteFunc(w.request.waiters, func(other *waiter) bool { return other == w })
 	if t := w.request.tenant; t.back.Len()+t.fresh.Len() == 0 {
 		g.turns.Remove(t.turn)
 		t.turn = nil
@@ -41,22 +44,23 @@ func (g *Gate) dequeue(w *waiter) {
 }
 
 // admit gives the free slots to those who wait. It is called after every
-// change, so that nobody waits who need not.
+// change, so that nobody waits who need not: neither while a slot is free nor
+// while another goroutine of the same request has it.
 func (g *Gate) admit() {
 	for g.used < g.options.Slots {
 		w := g.next()
 		if w == nil {
 			return
 		}
-		t := w.request.tenant
-		g.dequeue(w)
-		if t.turn != nil {
-			g.turns.MoveToBack(t.turn)
+		r := w.request
+		r.take()
+		for _, w := range slices.Clone(r.waiters) {
+			g.dequeue(w)
+			close(w.ready)
 		}
-		if w.request.slot != holds { // another of its goroutines was first
-			w.request.take()
+		if turn := r.tenant.turn; turn != nil {
+			g.turns.MoveToBack(turn)
 		}
-		close(w.ready)
 	}
 }
 

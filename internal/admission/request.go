@@ -20,6 +20,7 @@ type Request struct {
 	slot    slotState
 	granted time.Time     // when it got the slot it holds
 	worked  time.Duration // with slots that it gave back
+	waiters []*waiter     // its goroutines that wait for the slot; none while it holds one
 
 	waits    int           // of its goroutines for the client
 	since    time.Time     // when the wait began that is timed; else zero
@@ -172,7 +173,7 @@ func (r *Request) await(ctx context.Context, w *waiter) (Outcome, error) {
 	switch {
 	case w.err != nil:
 		return Stopping, w.err
-	case r.slot == holds:
+	case w.place == nil:
 		r.patience = maxPatience
 		r.entered.Store(true)
 		return Admitted, nil
@@ -293,7 +294,7 @@ func (r *Request) regain(ctx context.Context) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if r.slot == holds {
+	if w.place == nil {
 		return nil
 	}
 	g.dequeue(w)
