@@ -32,6 +32,7 @@ var layers = []struct {
 	{prefix: "internal/odb", layer: 2, also: []string{"internal/gitexec"}},
 	{prefix: "internal/gitexec", layer: 2},
 	{prefix: "internal/egress", layer: 2},
+	{prefix: "internal/upstream", layer: 2, also: []string{"internal/egress"}},
 	{prefix: "internal/service", layer: 3},
 	{prefix: "internal/worker", layer: 4},
 	{prefix: "internal/api", layer: 4, also: []string{"internal/api"}},

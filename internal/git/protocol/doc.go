@@ -1,8 +1,8 @@
 // Package protocol parses and encodes Git's wire protocol, versions 0, 1 and
-// 2, as a server speaks it over stateless HTTP: pkt-lines, side-bands, ref
-// advertisements, fetch requests and their answers, push requests and their
-// reports. It works on readers and writers alone and never touches an object
-// or a ref.
+// 2, over stateless HTTP: pkt-lines, side-bands, ref advertisements, fetch
+// requests and their answers, push requests and their reports, as a server
+// reads and writes them, and as a client of other servers does (client*.go). It
+// works on readers and writers alone and never touches an object or a ref.
 //
 // Its one rule: every reader is total. Whatever bytes arrive, it returns a
 // value or an error, and it allocates for what it has read, never for what a
