@@ -49,6 +49,7 @@ var layers = []struct {
 	{prefix: "internal/storage/storagetest", layer: testsOnly},
 	{prefix: "internal/archtest", layer: testsOnly},
 	{prefix: "internal/chaintest", layer: testsOnly},
+	{prefix: "internal/api/apitest", layer: testsOnly},
 	{prefix: "internal/e2e", layer: testsOnly},
 }
 

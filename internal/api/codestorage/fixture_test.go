@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 
 	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/api"
+	"github.com/cairn-storage/cairn/internal/api/apitest"
 	"github.com/cairn-storage/cairn/internal/api/codestorage"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/gittest"
@@ -40,6 +42,7 @@ type world struct {
 	bucket  *dir.Bucket
 	service *service.Service
 	server  *httptest.Server
+	client  *http.Client // that holds every answer to the document
 	key     *ecdsa.PrivateKey
 	org     string
 }
@@ -79,8 +82,24 @@ func newWorldOver(t testing.TB, metadata *sqlite.Metadata, change ...func(*servi
 	face := codestorage.New(w.service, codestorage.Options{ExternalURL: "https://git.example.com/"})
 	w.server = httptest.NewServer(api.Edge(face, api.EdgeOptions{Logger: logger, Timeout: time.Minute, Gate: admission.New(admission.Options{})}))
 	t.Cleanup(w.server.Close)
+	w.client = w.server.Client()
+	w.client.Transport = &apitest.Transport{
+		Next:     w.client.Transport,
+		Document: document(),
+		Mistake:  func(err error) { t.Errorf("not as documented: %v", err) },
+		Streams:  func(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/event-stream") },
+	}
 	return w
 }
+
+// document is what every answer is held to.
+var document = sync.OnceValue(func() *apitest.Document {
+	d, err := apitest.Parse(codestorage.OpenAPI)
+	if err != nil {
+		panic(err)
+	}
+	return d
+})
 
 func (w *world) addOrganization(t testing.TB, name string) *ecdsa.PrivateKey {
 	t.Helper()
@@ -169,7 +188,7 @@ func (w *world) call(t testing.TB, token, method, path string, body any, headers
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	response, err := w.server.Client().Do(r)
+	response, err := w.client.Do(r)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}

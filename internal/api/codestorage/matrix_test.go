@@ -261,7 +261,8 @@ func (p *probe) policyRefusals(own func(claims) string) []refusal {
 
 // TestAuthorizationMatrix tries every route with every token that must not do,
 // then with the least that must. The refusals change not one row of the
-// database.
+// database. All answers, of every route a good one, are held to the OpenAPI
+// document.
 func TestAuthorizationMatrix(t *testing.T) {
 	t.Parallel()
 	w, dump := newDumpedWorld(t)
@@ -299,6 +300,9 @@ func TestAuthorizationMatrix(t *testing.T) {
 			if a := p.send(t, token, p.name); a.status != p.status {
 				t.Errorf("%s %s with %s: status = %d, want %d; %s", p.Method, p.Pattern, scope, a.status, p.status, a.body)
 			}
+		}
+		if seen := document().Seen(p.Method + " " + p.Pattern); !slices.Contains(seen, p.status) {
+			t.Errorf("%s %s: the answer %d was not held to the document; seen are %v", p.Method, p.Pattern, p.status, seen)
 		}
 		if p.foreign > 0 {
 			a := p.send(t, evil(claims{"repo": p.name}), p.name)
