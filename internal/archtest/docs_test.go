@@ -108,11 +108,13 @@ func TestMetricsAreDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `(cairn_[a-z_]+)`").FindAllStringSubmatch(readText(t, "docs/operations.md"), -1) {
 		got[m[1]] = true
 	}
-	for _, m := range regexp.MustCompile(`"(cairn_[a-z_]+)"`).FindAllStringSubmatch(readText(t, "internal/server/metrics.go"), -1) {
-		want[m[1]] = true
+	for _, file := range []string{"metrics.go", "jobs.go"} {
+		for _, m := range regexp.MustCompile(`"(cairn_[a-z_]+)"`).FindAllStringSubmatch(readText(t, "internal/server/"+file), -1) {
+			want[m[1]] = true
+		}
 	}
 	if got, want := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)); !slices.Equal(got, want) || len(want) == 0 {
-		t.Errorf("docs/operations.md and internal/server/metrics.go differ\n documented %q\n registered %q", got, want)
+		t.Errorf("docs/operations.md and internal/server differ\n documented %q\n registered %q", got, want)
 	}
 }
 

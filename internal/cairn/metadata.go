@@ -52,6 +52,7 @@ type Tx interface {
 	Refs() Refs
 	Packs() Packs
 	Events() Events
+	Jobs() Jobs
 }
 
 // Organizations are the tenants.
@@ -62,8 +63,8 @@ type Organizations interface {
 	Find(OrganizationName) (Organization, error)
 	// List returns up to limit organizations with names after the given one.
 	List(after OrganizationName, limit int) ([]Organization, error)
-	// Delete removes the organization and its keys. It returns Conflict while
-	// the organization has repositories that are not deleted, NotFound if
+	// Delete removes the organization with its keys and jobs. It returns
+	// Conflict while the organization has repositories that are not deleted, NotFound if
 	// there is no such organization.
 	Delete(OrganizationID) error
 }
@@ -109,9 +110,9 @@ type Repositories interface {
 	// Deleted returns up to limit repositories, of all organizations, that
 	// were deleted before the time.
 	Deleted(before time.Time, limit int) ([]Repository, error)
-	// Purge removes a deleted repository with its refs, events and manifest.
-	// Packs that nothing names any more become garbage as of the time. It
-	// returns NotFound if there is no such repository, or it lives.
+	// Purge removes a deleted repository with its refs, events, jobs and
+	// manifest. Packs that nothing names any more become garbage as of the
+	// time. It returns NotFound if there is no such repository, or it lives.
 	Purge(key RepositoryKey, at time.Time) error
 }
 

@@ -47,6 +47,7 @@ type Server struct {
 	store   *odb.Store
 	service *service.Service
 	worker  atomic.Pointer[worker.Worker]
+	jobs    atomic.Pointer[worker.JobRunner]
 	gate    *admission.Gate
 	metrics *metrics
 
@@ -139,15 +140,17 @@ func (s *Server) open(ctx context.Context) (err error) {
 	}
 	s.closers = append(s.closers, s.store.Close)
 	s.service = service.New(service.Options{
-		Store:   s.store,
-		Logger:  s.logger,
-		Limits:  limits(c),
-		Upkeep:  service.Upkeep{Retention: c.Retention, Grace: c.Grace, OrphansAfter: c.OrphansAfter, AloneSince: s.data.lockedAt},
-		Changed: func(key cairn.RepositoryKey, bytes int64) { s.worker.Load().Changed(key, bytes) },
+		Store:    s.store,
+		Logger:   s.logger,
+		Limits:   limits(c),
+		Upkeep:   service.Upkeep{Retention: c.Retention, Grace: c.Grace, OrphansAfter: c.OrphansAfter, AloneSince: s.data.lockedAt},
+		Changed:  func(key cairn.RepositoryKey, bytes int64) { s.worker.Load().Changed(key, bytes) },
+		Enqueued: func(kind cairn.JobKind) { s.jobs.Load().Wake(kind) },
 	})
 	s.metrics = newMetrics(s.store, s.version, func() int { return s.worker.Load().Queued() })
 	s.openGate()
 	s.startWorker()
+	s.startJobs()
 	return nil
 }
 

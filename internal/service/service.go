@@ -22,6 +22,7 @@ type Service struct {
 	logger   *slog.Logger
 	now      func() time.Time
 	changed  func(cairn.RepositoryKey, int64)
+	enqueued func(cairn.JobKind)
 	keys     keyCache
 	commits  batcher[*queuedCommit]
 	changes  changeCache
@@ -40,6 +41,9 @@ type Options struct {
 	// bytes of packs came, so that background work can follow. It must not
 	// block; nil is fine.
 	Changed func(key cairn.RepositoryKey, bytes int64)
+	// Enqueued is told, after the transaction, that a job of a kind was
+	// enqueued, so that it can be run at once. It must not block; nil is fine.
+	Enqueued func(cairn.JobKind)
 }
 
 // New returns a Service over the store.
@@ -52,12 +56,16 @@ func New(o Options) *Service {
 		logger:   o.Logger,
 		now:      o.Now,
 		changed:  o.Changed,
+		enqueued: o.Enqueued,
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
 	if s.changed == nil {
 		s.changed = func(cairn.RepositoryKey, int64) {}
+	}
+	if s.enqueued == nil {
+		s.enqueued = func(cairn.JobKind) {}
 	}
 	return s
 }

@@ -60,8 +60,12 @@ func (t organizations) Delete(id cairn.OrganizationID) error {
 	if n == 0 {
 		return cairn.Errorf(cairn.NotFound, "organization not found")
 	}
-	_, err = t.exec(`DELETE FROM public_keys WHERE organization = $1`, string(id))
-	return err
+	for _, table := range []string{`public_keys`, `jobs`} {
+		if _, err := t.exec(`DELETE FROM `+table+` WHERE organization = $1`, string(id)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type keys struct{ *Tx }

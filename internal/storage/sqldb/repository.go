@@ -133,7 +133,7 @@ func (t repositories) Purge(key cairn.RepositoryKey, at time.Time) error {
 	if n == 0 {
 		return cairn.Errorf(cairn.NotFound, "deleted repository not found")
 	}
-	for _, table := range []string{`refs`, `events`} {
+	for _, table := range []string{`refs`, `events`, `jobs`} {
 		if _, err := t.exec(`DELETE FROM `+table+` WHERE organization = $1 AND repository = $2`, org, id); err != nil {
 			return err
 		}

@@ -269,6 +269,23 @@ func useAll(tx cairn.Tx) error {
 	try(err)
 	_, err = tx.Events().Targets(a.RepositoryKey, now, 0)
 	try(err)
+	j := cairn.Job{JobKey: cairn.JobKey{RepositoryKey: a.RepositoryKey, Kind: "k", Name: "n"}, DueAt: now}
+	try(tx.Jobs().Enqueue(j))
+	try(tx.Jobs().Remind(j))
+	_, err = tx.Jobs().Due("k", now, nil, 1)
+	try(err)
+	for _, end := range []func(cairn.Job) error{
+		func(j cairn.Job) error { return tx.Jobs().Renew(j, now) },
+		func(j cairn.Job) error { return tx.Jobs().Retry(j, now, "why") },
+		func(j cairn.Job) error { return tx.Jobs().Release(j, now) },
+		tx.Jobs().Finish,
+	} {
+		claimed, err := tx.Jobs().Claim(j.JobKey, now, now)
+		try(err)
+		try(end(claimed))
+	}
+	_, err = tx.Jobs().Get(j.JobKey)
+	try(err)
 	_, err = tx.Repositories().SetFence(a.RepositoryKey)
 	try(err)
 	for _, r := range []cairn.Repository{a, b} {

@@ -74,6 +74,9 @@ func (t *Tx) Packs() cairn.Packs { return packs{t} }
 // Events returns the repositories' logs.
 func (t *Tx) Events() cairn.Events { return events{t} }
 
+// Jobs returns the jobs that are not done yet.
+func (t *Tx) Jobs() cairn.Jobs { return jobs{t} }
+
 // exec runs a statement that writes and returns how many rows it changed.
 func (t *Tx) exec(query string, args ...driver.Value) (int64, error) {
 	ctx, err := t.begin(Write)

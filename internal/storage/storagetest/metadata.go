@@ -24,6 +24,7 @@ func TestMetadata(t *testing.T, open func(testing.TB) cairn.Metadata) {
 		{"Refs", refCases},
 		{"Packs", packCases},
 		{"Events", eventCases},
+		{"Jobs", jobCases},
 		{"Transactions", transactionCases},
 		{"Concurrency", concurrencyCases},
 		{"Model", modelCases},
