@@ -49,6 +49,11 @@ func (s *Store) Compact(ctx context.Context, key cairn.RepositoryKey) (CompactRe
 		if _, err := tx.Repositories().Advance(key); err != nil {
 			return err
 		}
+		// A repack that began meanwhile would be in vain. One that begins
+		// later sees what the merge made.
+		if taken := s.beingRepacked(key); slices.ContainsFunc(old, taken) {
+			return cairn.Errorf(cairn.Conflict, "the packs are being repacked")
+		}
 		return tx.Packs().Replace(key, old, []cairn.Pack{merged.Pack}, s.options.Now().UTC())
 	})
 	switch {
@@ -67,9 +72,9 @@ func (s *Store) Compact(ctx context.Context, key cairn.RepositoryKey) (CompactRe
 
 // mergeable leaves out the packs of a full repack, which only another one
 // replaces, and those that one under way will.
-func mergeable(packs []*openPack, taken map[cairn.PackID]bool) []*openPack {
+func mergeable(packs []*openPack, taken func(cairn.PackID) bool) []*openPack {
 	return slices.DeleteFunc(slices.Clone(packs), func(p *openPack) bool {
-		return p.info.Role != cairn.MixedPack || taken[p.key.id]
+		return p.info.Role != cairn.MixedPack || taken(p.key.id)
 	})
 }
 

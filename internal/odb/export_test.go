@@ -3,10 +3,50 @@ package odb
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
+	"errors"
+	"os"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
+	"github.com/cairn-storage/cairn/internal/git/pack"
+	"github.com/cairn-storage/cairn/internal/gitexec"
 )
+
+// PackWithoutGit makes all repacks of the store but every nth write their packs
+// in this process, for tests that are about everything else.
+func (s *Store) PackWithoutGit(nth int) {
+	n := 0
+	s.packObjects = func(ctx context.Context, v *gitexec.View, o packOrder) (string, error) {
+		if n++; n%nth == 0 {
+			return gitPackObjects(ctx, v, o)
+		}
+		return o.write(ctx)
+	}
+}
+
+// write makes the pack, without deltas.
+func (o packOrder) write(ctx context.Context) (string, error) {
+	spool := pack.NewSpool(spoolMemory, nil)
+	defer spool.Close()
+	b := pack.NewBuilder(o.sn.format(), spool, 1)
+	for _, l := range o.objects {
+		object, err := o.sn.Object(ctx, o.sn.idAt(l.at()))
+		if err != nil {
+			return "", err
+		}
+		if _, err := b.Add(object.Type, object.Data); err != nil {
+			return "", err
+		}
+	}
+	checksum, index, err := b.Finish()
+	if err != nil {
+		return "", err
+	}
+	data, err := spool.Bytes()
+	stem := o.base + "-" + hex.EncodeToString(checksum)
+	return stem, errors.Join(err, os.WriteFile(stem+packSuffix, data, 0o600), os.WriteFile(stem+indexSuffix, index, 0o600))
+}
 
 // PutSidecars puts the two sidecars beside the lead pack: levels of one pack
 // each with their tips, and a commit-graph.

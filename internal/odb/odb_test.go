@@ -25,6 +25,7 @@ import (
 // fixture is a store with one organization.
 type fixture struct {
 	store   *odb.Store
+	options odb.Options
 	bucket  *dir.Bucket
 	org     cairn.Organization
 	clock   time.Time
@@ -53,6 +54,7 @@ func newFixture(t testing.TB, change ...func(*odb.Options)) *fixture {
 	for _, c := range change {
 		c(&o)
 	}
+	f.options = o
 	if f.store, err = odb.Open(o); err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +103,11 @@ func (f *fixture) commit(t testing.TB, key cairn.RepositoryKey, branch git.RefNa
 }
 
 func tryCommit(ctx context.Context, store *odb.Store, key cairn.RepositoryKey, branch git.RefName, files map[string]string, when time.Time) (git.ObjectID, error) {
+	return tryCommitOn(ctx, store, key, branch, false, files, when)
+}
+
+// tryCommitOn commits on top of a branch, or puts an orphan in its place.
+func tryCommitOn(ctx context.Context, store *odb.Store, key cairn.RepositoryKey, branch git.RefName, orphan bool, files map[string]string, when time.Time) (git.ObjectID, error) {
 	var none git.ObjectID
 	sn, err := store.SnapshotOf(ctx, key)
 	if err != nil {
@@ -112,7 +119,7 @@ func tryCommit(ctx context.Context, store *odb.Store, key cairn.RepositoryKey, b
 	var base git.ObjectID
 	c := git.Commit{Message: fmt.Sprintf("commit %d\n", sn.Repository().Version)}
 	ref, exists := sn.Ref(branch)
-	if exists {
+	if exists && !orphan {
 		links, err := sn.Commit(ctx, ref.Target)
 		if err != nil {
 			return none, err

@@ -142,11 +142,13 @@ func (s *Store) endRepack(key cairn.RepositoryKey) {
 	delete(s.repacks, key)
 }
 
-// beingRepacked returns the packs that a repack under way will replace.
-func (s *Store) beingRepacked(key cairn.RepositoryKey) map[cairn.PackID]bool {
+// beingRepacked tells which packs a repack under way will replace: any, until
+// it has looked.
+func (s *Store) beingRepacked(key cairn.RepositoryKey) func(cairn.PackID) bool {
 	s.repacksMu.Lock()
 	defer s.repacksMu.Unlock()
-	return s.repacks[key]
+	packs, running := s.repacks[key]
+	return func(id cairn.PackID) bool { return running && (packs == nil || packs[id]) }
 }
 
 // fence puts up the fence and then opens the state of that moment or later.

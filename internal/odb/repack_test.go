@@ -99,7 +99,7 @@ func (f *fixture) export(t testing.TB, key cairn.RepositoryKey) *gittest.Repo {
 
 func (f *fixture) item(t testing.TB, key string) []byte {
 	t.Helper()
-	file, err := f.bucket.Open(t.Context(), key)
+	file, err := f.options.Bucket.Open(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
