@@ -18,6 +18,9 @@ type Dialect struct {
 	// statements are too short to be worth interrupting, the context is only
 	// looked at before each of them.
 	PassContext bool
+	// Anonymous turns parameters into question marks where that says the same.
+	// Where they have names, SQLite looks for them in a list at each binding.
+	Anonymous bool
 }
 
 // SQLite is the dialect of SQLite 3.35 and newer.
@@ -26,4 +29,6 @@ var SQLite = Dialect{
 	Text:    "TEXT",
 	Bytes:   "BLOB",
 	Compact: "WITHOUT ROWID",
+
+	Anonymous: true,
 }

@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"database/sql/driver"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -9,23 +10,22 @@ import (
 
 type events struct{ *Tx }
 
+var eventInsertion = newInsertion("events", []string{"organization", "repository"},
+	[]string{"version", "ordinal", "at", "actor", "kind", "ref", "old_target", "new_target"})
+
 func (t events) Append(key cairn.RepositoryKey, added []cairn.Event) error {
 	if _, err := t.version(key); err != nil {
 		return err
 	}
-	for _, e := range added {
-		n, err := t.exec(`INSERT INTO events (organization, repository, version, ordinal, at, actor, kind, ref, old_target, new_target)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
-			string(key.Organization), string(key.Repository), e.Version, int64(e.Ordinal), micros(e.At),
-			[]byte(e.Actor), string(e.Kind), []byte(e.Name), target(e.Old), target(e.New))
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return t.spoil(cairn.Errorf(cairn.Conflict, "event %d.%d exists already", e.Version, e.Ordinal))
-		}
+	shared := values(string(key.Organization), string(key.Repository))
+	done, err := t.insert(&eventInsertion, shared, len(added), func(args []driver.Value, i int) []driver.Value {
+		e := &added[i]
+		return append(args, e.Version, int64(e.Ordinal), micros(e.At), []byte(e.Actor), string(e.Kind), []byte(e.Name), target(e.Old), target(e.New))
+	})
+	if err == nil && done < len(added) {
+		err = t.spoil(cairn.Errorf(cairn.Conflict, "event %d.%d exists already", added[done].Version, added[done].Ordinal))
 	}
-	return nil
+	return err
 }
 
 func (t events) List(key cairn.RepositoryKey, version int64, ordinal, n int) (list []cairn.Event, err error) {

@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"database/sql/driver"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -56,31 +57,58 @@ func (t refs) Update(key cairn.RepositoryKey, version int64, at time.Time, updat
 	if _, err := t.version(key); err != nil {
 		return err
 	}
-	for _, u := range updates {
-		moved, err := t.move(key, version, at, u)
+	for len(updates) > 0 {
+		if n := creations(updates); n > 0 {
+			done, err := t.create(key, version, at, updates[:n])
+			if err != nil {
+				return err
+			}
+			if done < n {
+				return t.conflict(key, updates[done])
+			}
+			updates = updates[n:]
+			continue
+		}
+		moved, err := t.move(key, updates[0])
 		if err != nil {
 			return err
 		}
 		if !moved {
-			return t.conflict(key, u)
+			return t.conflict(key, updates[0])
 		}
+		updates = updates[1:]
 	}
 	return nil
 }
 
-// move makes one update and tells whether the ref was where the update says.
-func (t refs) move(key cairn.RepositoryKey, version int64, at time.Time, u cairn.RefUpdate) (bool, error) {
+// creations counts the updates, from the first on, that create a ref.
+func creations(updates []cairn.RefUpdate) (n int) {
+	for n < len(updates) && updates[n].Old.IsZero() && !updates[n].New.IsZero() {
+		n++
+	}
+	return n
+}
+
+var refInsertion = newInsertion("refs", []string{"organization", "repository", "created_version", "created_at"}, []string{"name", "target"})
+
+// create makes refs, up to the first that exists, and returns how many.
+func (t refs) create(key cairn.RepositoryKey, version int64, at time.Time, updates []cairn.RefUpdate) (int, error) {
+	shared := values(string(key.Organization), string(key.Repository), version, micros(at))
+	return t.insert(&refInsertion, shared, len(updates), func(args []driver.Value, i int) []driver.Value {
+		return append(args, []byte(updates[i].Name), target(updates[i].New))
+	})
+}
+
+// move makes one update of what is no creation and tells whether the ref was
+// where the update says.
+func (t refs) move(key cairn.RepositoryKey, u cairn.RefUpdate) (bool, error) {
 	org, repo, name := string(key.Organization), string(key.Repository), []byte(u.Name)
 	var n int64
 	var err error
 	switch {
-	case u.Old.IsZero() && u.New.IsZero():
+	case u.Old.IsZero(): // and the new one too
 		found, err := t.exists(`SELECT 1 FROM refs WHERE organization = $1 AND repository = $2 AND name = $3`, org, repo, name)
 		return !found, err
-	case u.Old.IsZero():
-		n, err = t.exec(`INSERT INTO refs (organization, repository, name, target, created_version, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-			org, repo, name, target(u.New), version, micros(at))
 	case u.New.IsZero():
 		n, err = t.exec(`DELETE FROM refs WHERE organization = $1 AND repository = $2 AND name = $3 AND target = $4`,
 			org, repo, name, target(u.Old))

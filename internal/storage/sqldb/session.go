@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -118,7 +120,11 @@ func (s *Session) prepare(ctx context.Context, conn any, query string) (statemen
 	if !ok {
 		return nil, fmt.Errorf("database driver %T prepares no statements", conn)
 	}
-	prepared, err := preparer.PrepareContext(ctx, query)
+	text := query
+	if s.dialect.Anonymous {
+		text = anonymous(query)
+	}
+	prepared, err := preparer.PrepareContext(ctx, text)
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +134,24 @@ func (s *Session) prepare(ctx context.Context, conn any, query string) (statemen
 	}
 	s.stmts[query] = stmt
 	return stmt, nil
+}
+
+var parameter = regexp.MustCompile(`\$[0-9]+`)
+
+// anonymous writes a question mark for each parameter of a statement that has
+// $1, $2 and so on, each once and in order; it returns any other as it is.
+func anonymous(query string) string {
+	inOrder := true
+	n := 0
+	text := parameter.ReplaceAllStringFunc(query, func(name string) string {
+		n++
+		inOrder = inOrder && name == "$"+strconv.Itoa(n)
+		return "?"
+	})
+	if !inOrder {
+		return query
+	}
+	return text
 }
 
 // Close drops the connection and whatever transaction is open on it.

@@ -357,3 +357,18 @@ func TestContextBetweenStatements(t *testing.T) {
 		t.Errorf("got error %v", err)
 	}
 }
+
+func TestAnonymousParameters(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]string{
+		"BEGIN":                         "BEGIN",
+		"SELECT $1, $2, CAST($3 AS X)":  "SELECT ?, ?, CAST(? AS X)",
+		"SELECT $2, $1":                 "SELECT $2, $1",
+		"SELECT $1, $1":                 "SELECT $1, $1",
+		"SELECT $1, $2 UNION SELECT $1": "SELECT $1, $2 UNION SELECT $1",
+	} {
+		if got := anonymous(query); got != want {
+			t.Errorf("%s: got %s, want %s", query, got, want)
+		}
+	}
+}

@@ -302,6 +302,32 @@ func BenchmarkView(b *testing.B) {
 	})
 }
 
+// BenchmarkManyRefs is what a fork of a repository with 1,000 refs, or a push
+// of them, writes: a row and an event for each, in one transaction.
+func BenchmarkManyRefs(b *testing.B) {
+	m := inDir(b)
+	updates, events := make([]cairn.RefUpdate, 1000), make([]cairn.Event, 1000)
+	for i := range updates {
+		updates[i] = cairn.RefUpdate{Name: git.RefName(fmt.Sprintf("refs/heads/topic/%06d", i)), New: benchTarget(i)}
+		events[i] = cairn.Event{Version: 1, Ordinal: i, At: time.Now(), Actor: "bench", Kind: cairn.RefChanged, RefUpdate: updates[i]}
+	}
+	spread(b, 1, func(int, int) error {
+		r := benchRepository()
+		return m.Update(b.Context(), func(tx cairn.Tx) error {
+			if err := tx.Repositories().Create(r); err != nil {
+				return err
+			}
+			if _, err := tx.Repositories().Advance(r.RepositoryKey); err != nil {
+				return err
+			}
+			if err := tx.Refs().Update(r.RepositoryKey, 1, r.CreatedAt, updates); err != nil {
+				return err
+			}
+			return tx.Events().Append(r.RepositoryKey, events)
+		})
+	})
+}
+
 // BenchmarkListRefs lists 10,000 refs.
 func BenchmarkListRefs(b *testing.B) {
 	m := inDir(b)

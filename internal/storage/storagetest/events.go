@@ -77,6 +77,30 @@ var eventCases = map[string]func(*testing.T, store){
 			})
 		}
 	},
+	"thousands at once": func(t *testing.T, s store) {
+		key := s.repository("site").RepositoryKey
+		events := func(version int64) []cairn.Event {
+			list := make([]cairn.Event, 1000)
+			for i := range list {
+				list[i] = cairn.Event{Version: version, Ordinal: i, At: day(i), Actor: fmt.Sprint(i), Kind: cairn.RefChanged,
+					RefUpdate: cairn.RefUpdate{Name: git.RefName(fmt.Sprintf("refs/heads/%d", i)), Old: id(i + 1), New: id(i + 2)}}
+			}
+			return list
+		}
+		s.write(key, func(tx cairn.Tx, _ int64) error { return tx.Events().Append(key, events(1)) })
+		for _, at := range []int{0, 63, 64, 700, 999} {
+			s.refuseWrite(cairn.Conflict, key, func(tx cairn.Tx, _ int64) error {
+				added := events(2)
+				added[at].Version = 1
+				return tx.Events().Append(key, added)
+			})
+		}
+		s.view(func(tx cairn.Tx) error {
+			got, err := tx.Events().List(key, 0, 0, 2000)
+			sameList(t, "events", got, events(1))
+			return err
+		})
+	},
 	"never changed": func(t *testing.T, s store) {
 		key := s.repository("site").RepositoryKey
 		e := cairn.Event{Version: 1, At: day(1), Actor: "a", Kind: cairn.RefChanged}

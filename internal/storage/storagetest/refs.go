@@ -3,6 +3,7 @@ package storagetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -141,6 +142,50 @@ var refCases = map[string]func(*testing.T, store){
 		for i, ref := range got {
 			same(t, "ref", ref, cairn.Ref{Name: updates[i].Name, Target: updates[i].New, CreatedAt: day(1), Created: 1})
 		}
+	},
+	"a conflict among thousands": func(t *testing.T, s store) {
+		key := s.repository("site").RepositoryKey
+		const taken, n = git.RefName("refs/heads/taken"), 300
+		s.move(key, cairn.RefUpdate{Name: taken, New: id(1)})
+		before := s.refs(key)
+		many := make([]cairn.RefUpdate, n)
+		for i := range many {
+			many[i] = cairn.RefUpdate{Name: git.RefName(fmt.Sprintf("refs/heads/%06d", i)), New: id(i + 1)}
+		}
+		with := func(bad ...cairn.RefUpdate) (lists [][]cairn.RefUpdate) {
+			for _, at := range []int{0, 1, 63, 64, 65, 127, 128, 250, n} {
+				lists = append(lists, slices.Concat(many[:at], bad, many[at:]))
+			}
+			return lists
+		}
+		create := cairn.RefUpdate{Name: taken, New: id(1)}
+		twice := cairn.RefUpdate{Name: "refs/heads/twice", New: id(2)}
+		again := cairn.RefUpdate{Name: "refs/heads/twice", New: id(3)}
+		for _, c := range []struct {
+			name  string
+			lists [][]cairn.RefUpdate
+			want  cairn.RefConflict
+		}{
+			{"create what exists", with(create), cairn.RefConflict{Update: create, Current: id(1)}},
+			{"the first of two", with(create, many[0], again), cairn.RefConflict{Update: create, Current: id(1)}},
+			{"create twice", with(twice, again), cairn.RefConflict{Update: again, Current: id(2)}},
+			{"create the same twice", with(twice, twice), cairn.RefConflict{Update: twice, Current: id(2)}},
+			{"delete what is not", with(twice, cairn.RefUpdate{Name: "refs/heads/not", Old: id(1)}), cairn.RefConflict{Update: cairn.RefUpdate{Name: "refs/heads/not", Old: id(1)}}},
+		} {
+			for _, updates := range c.lists {
+				err := s.Update(t.Context(), func(tx cairn.Tx) error {
+					return advanced(tx, key, func(tx cairn.Tx, version int64) error { return tx.Refs().Update(key, version, day(2), updates) })
+				})
+				var conflict *cairn.RefConflict
+				if !errors.As(err, &conflict) {
+					t.Fatalf("%s: got error %v, want a RefConflict", c.name, err)
+				}
+				same(t, c.name, *conflict, c.want)
+				same(t, c.name+": refs after it", s.refs(key), before)
+			}
+		}
+		s.move(key, slices.Concat(many[:100], []cairn.RefUpdate{{Name: taken, Old: id(1)}, create}, many[100:])...)
+		same(t, "number of refs", len(s.refs(key)), n+1)
 	},
 	"only after Advance": func(_ *testing.T, s store) {
 		r, other := s.repository("site"), s.repository("other")
