@@ -169,6 +169,24 @@ func commonPrefix(a, b []byte) int {
 	return i
 }
 
+// Seek moves to the entry of that name, which is a tree or is none, or to where
+// it would be: entries before it are passed over, and no entry is looked at
+// twice. It tells whether the entry is there. The tree must be in Git's order,
+// and names be asked for in that order; the first call comes before any Next.
+func (r *TreeReader) Seek(name string, tree bool) (bool, error) {
+	for r.current == nil || len(r.Name) > 0 && compareNames(r.Name, r.Mode.IsTree(), name, tree) < 0 {
+		more, err := r.Next()
+		if err != nil {
+			return false, err
+		}
+		if !more {
+			r.Name, r.current = nil, []byte{}
+			return false, nil
+		}
+	}
+	return string(r.Name) == name && r.Mode.IsTree() == tree, nil
+}
+
 // Entry copies the current entry.
 func (r *TreeReader) Entry() TreeEntry { return TreeEntry{r.Mode, string(r.Name), r.ID} }
 
@@ -230,7 +248,7 @@ func CompareTreeEntries(a, b TreeEntry) int {
 	return compareNames(a.Name, a.Mode.IsTree(), b.Name, b.Mode.IsTree())
 }
 
-func compareNames[T string | []byte](a T, aTree bool, b T, bTree bool) int {
+func compareNames[A, B string | []byte](a A, aTree bool, b B, bTree bool) int {
 	n := min(len(a), len(b))
 	for i := range n {
 		if a[i] != b[i] {

@@ -119,13 +119,43 @@ func (sn *Snapshot) PathFilters(ctx context.Context, path string) (PathFilters, 
 // Unchanged tells whether the commit is known to have the same at the path, or
 // nothing, as its first parent, or as no tree if it has no parents.
 func (f PathFilters) Unchanged(id git.ObjectID) bool {
-	if f.graph == nil {
-		return false
-	}
-	pos, ok := f.graph.Find(id)
-	if !ok {
-		return false
-	}
-	filter, ok := f.graph.Filter(pos)
+	filter, ok := filterOf(f.graph, id)
 	return ok && !filter.MayContain(f.key)
+}
+
+// filterOf returns a commit's filter of changed paths; false if there is none.
+// The graph may be nil.
+func filterOf(g *commitgraph.Graph, id git.ObjectID) (commitgraph.Filter, bool) {
+	if g == nil {
+		return commitgraph.Filter{}, false
+	}
+	pos, ok := g.Find(id)
+	if !ok {
+		return commitgraph.Filter{}, false
+	}
+	return g.Filter(pos)
+}
+
+// ChangedPaths are the filters of a snapshot's commits for who asks each of them
+// about many paths. It knows some of the commits.
+type ChangedPaths struct{ graph *commitgraph.Graph }
+
+// ChangedPaths returns the filters that the snapshot has.
+func (sn *Snapshot) ChangedPaths(ctx context.Context) (ChangedPaths, error) {
+	g, err := sn.commitGraph(ctx)
+	return ChangedPaths{g}, err
+}
+
+// Key returns what to ask the filters for a path, of which the folders above
+// have been asked for already.
+func (c ChangedPaths) Key(path string) commitgraph.Key {
+	if c.graph == nil {
+		return commitgraph.Key{}
+	}
+	return c.graph.NewShallowKey(path)
+}
+
+// Filter returns the filter of a commit; false if there is none.
+func (c ChangedPaths) Filter(id git.ObjectID) (commitgraph.Filter, bool) {
+	return filterOf(c.graph, id)
 }

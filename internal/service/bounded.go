@@ -1,33 +1,43 @@
 package service
 
-// boundedMap is a map of at most twice the size: when the young half is full,
-// the old half is dropped and the young one takes its place. What is in use
-// survives, at the price of a map lookup more. The zero value is ready. It is
-// not safe for concurrent use.
+// boundedMap is a map of at most twice the size, in entries or in whatever its
+// user weighs them by: when the young half is full, the old half is dropped and
+// the young one takes its place. What is in use survives, at the price of a map
+// lookup more. The zero value is ready. It is not safe for concurrent use.
 type boundedMap[K comparable, V any] struct {
 	size       int
-	young, old map[K]V
+	weight     int // of the young half
+	young, old map[K]weighed[V]
+}
+
+type weighed[V any] struct {
+	value  V
+	weight int
 }
 
 func (m *boundedMap[K, V]) get(key K) (V, bool) {
-	if v, ok := m.young[key]; ok {
-		return v, true
+	if e, ok := m.young[key]; ok {
+		return e.value, true
 	}
-	v, ok := m.old[key]
+	e, ok := m.old[key]
 	if ok {
-		m.put(key, v)
+		m.putWeighed(key, e.value, e.weight)
 	}
-	return v, ok
+	return e.value, ok
 }
 
-func (m *boundedMap[K, V]) put(key K, value V) {
-	if m.young == nil || len(m.young) >= m.size {
-		m.old, m.young = m.young, make(map[K]V)
+func (m *boundedMap[K, V]) put(key K, value V) { m.putWeighed(key, value, 1) }
+
+func (m *boundedMap[K, V]) putWeighed(key K, value V, weight int) {
+	if m.young == nil || m.weight >= m.size {
+		m.old, m.young, m.weight = m.young, make(map[K]weighed[V]), 0
 	}
-	m.young[key] = value
+	m.weight += weight - m.young[key].weight
+	m.young[key] = weighed[V]{value, weight}
 }
 
 func (m *boundedMap[K, V]) remove(key K) {
+	m.weight -= m.young[key].weight
 	delete(m.young, key)
 	delete(m.old, key)
 }

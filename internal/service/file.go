@@ -57,12 +57,21 @@ func (s *Service) ListFiles(ctx context.Context, who cairn.Actor, repo cairn.Rep
 		return FilePage{}, err
 	}
 	defer sn.Close()
+	limit := maxFilesWhole
+	if q.Paged {
+		limit = clampLimit(q.Limit, filesPerPage, maxFilesPerPage)
+	}
+	return s.filePage(ctx, sn, "files", q, limit)
+}
+
+// filePage lists up to limit files. Cursors belong to the listing of that name.
+func (s *Service) filePage(ctx context.Context, sn *odb.Snapshot, name string, q FilesQuery, limit int) (FilePage, error) {
 	q.Revision = q.orDefault(sn)
 	path, err := cleanPath(q.Path)
 	if err != nil {
 		return FilePage{}, err
 	}
-	listing := list("files", sn, q.Name, flag(q.Ephemeral), path, flag(q.Recursive))
+	listing := list(name, sn, q.Name, flag(q.Ephemeral), path, flag(q.Recursive))
 	position, err := listing.position(q.Cursor, 1)
 	if err != nil {
 		return FilePage{}, err
@@ -85,10 +94,6 @@ func (s *Service) ListFiles(ctx context.Context, who cairn.Actor, repo cairn.Rep
 			page.Entries = append(page.Entries, FileEntry{path, root.Mode, root.ID})
 		}
 		return page, nil
-	}
-	limit := maxFilesWhole
-	if q.Paged {
-		limit = clampLimit(q.Limit, filesPerPage, maxFilesPerPage)
 	}
 	walk := odb.WalkOptions{Recursive: q.Recursive, MaxEntries: s.limits.WalkEntries}
 	if path != "" {
@@ -186,7 +191,7 @@ func (s *Service) openFile(ctx context.Context, sn *odb.Snapshot, at Revision, g
 	if f.Size, err = sn.BlobSize(ctx, e.ID); err != nil {
 		return nil, err
 	}
-	if f.LastCommit, err = s.lastChange(ctx, sn, f.Commit, path); err != nil {
+	if f.LastCommit, err = s.lastChange(ctx, sn, f.Commit, FileEntry{path, e.Mode, e.ID}); err != nil {
 		return nil, err
 	}
 	links, err := sn.Commit(ctx, f.LastCommit)

@@ -3,9 +3,7 @@ package service
 import (
 	"context"
 	"strings"
-	"sync"
 
-	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/odb"
 )
@@ -137,78 +135,4 @@ func (h *pathHistory) follow(ctx context.Context, tree git.ObjectID, known trail
 		tree = e.ID
 	}
 	return t, nil
-}
-
-// lastChange is the newest commit, from the given one back, that changed a
-// path which exists there. Until it is found each commit has one parent that
-// matters, so what is known of one of them ends the search: who reads after
-// every commit pays for the new commits alone.
-func (s *Service) lastChange(ctx context.Context, sn *odb.Snapshot, from git.ObjectID, path string) (git.ObjectID, error) {
-	if id, ok := s.changes.get(changeKey{from, path}); ok {
-		return id, nil
-	}
-	if err := admission.Enter(ctx, admission.History); err != nil {
-		return git.ObjectID{}, err
-	}
-	h := newPathHistory(&logSource{sn}, path)
-	if err := h.useFilters(ctx, sn); err != nil {
-		return git.ObjectID{}, err
-	}
-	for id := from; ; {
-		if err := ctx.Err(); err != nil {
-			return git.ObjectID{}, err
-		}
-		links, err := h.Commit(ctx, id)
-		if err != nil {
-			return git.ObjectID{}, err
-		}
-		if h.takeChanged(id) {
-			s.changes.put(changeKey{from, path}, id)
-			return id, nil
-		}
-		if len(links.Parents) == 0 {
-			return from, nil // the path does not exist in from
-		}
-		id = links.Parents[0]
-		if known, ok := s.changes.get(changeKey{id, path}); ok {
-			s.changes.put(changeKey{from, path}, known)
-			return known, nil
-		}
-	}
-}
-
-// changeCache remembers which commit changed a path last. A commit's history
-// never changes, so what it holds is never stale; who asks has been shown to
-// see the commit.
-type changeCache struct {
-	mu    sync.Mutex
-	known boundedMap[changeKey, git.ObjectID]
-}
-
-type changeKey struct {
-	from git.ObjectID
-	path string
-}
-
-// maxChangePath keeps long paths out of the cache, so that its size is bounded
-// in bytes too: about 20 MB.
-const (
-	maxChangePath   = 512
-	changeCacheSize = 16 << 10
-)
-
-func (c *changeCache) get(key changeKey) (git.ObjectID, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.known.get(key)
-}
-
-func (c *changeCache) put(key changeKey, id git.ObjectID) {
-	if len(key.path) > maxChangePath {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.known.size = changeCacheSize
-	c.known.put(key, id)
 }

@@ -20,6 +20,16 @@ import (
 // load stores all objects and refs of a repository of stock git.
 func (f *tenants) load(t testing.TB, repo cairn.Repository, r *gittest.Repo) {
 	t.Helper()
+	var refs []cairn.RefUpdate
+	for name, id := range r.Refs() {
+		refs = append(refs, cairn.RefUpdate{Name: git.RefName(name), New: git.MustParseObjectID(id)})
+	}
+	f.loadRefs(t, repo, r, refs...)
+}
+
+// loadRefs stores all objects of a repository of stock git, and moves refs.
+func (f *tenants) loadRefs(t testing.TB, repo cairn.Repository, r *gittest.Repo, refs ...cairn.RefUpdate) {
+	t.Helper()
 	b := f.store.NewPack(git.SHA1)
 	defer b.Close()
 	for _, o := range r.Objects() {
@@ -37,10 +47,12 @@ func (f *tenants) load(t testing.TB, repo cairn.Repository, r *gittest.Repo) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := odb.Update{Packs: []odb.Staged{staged}}
-	for name, id := range r.Refs() {
-		u.Refs = append(u.Refs, cairn.RefUpdate{Name: git.RefName(name), New: git.MustParseObjectID(id)})
+	sn, err := f.store.SnapshotOf(t.Context(), repo.RepositoryKey)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer sn.Close()
+	u := odb.Update{Packs: []odb.Staged{staged}, Refs: refs, Since: sn.Repository().Version}
 	if _, err := f.store.Apply(t.Context(), repo.RepositoryKey, u); err != nil {
 		t.Fatal(err)
 	}

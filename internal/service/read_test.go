@@ -202,7 +202,7 @@ func TestLastChangeIsLookedForInNewCommitsAlone(t *testing.T) {
 	}
 	defer sn.Close()
 	ref, _ := sn.Ref("refs/heads/main")
-	if got, err := f.lastChange(t.Context(), sn, ref.Target, "old"); err != nil || got != wrong {
+	if got, err := f.lastChange(t.Context(), sn, ref.Target, entryOf(t, sn, ref.Target, "old")); err != nil || got != wrong {
 		t.Errorf("got %s, %v: the walk went past what is known", got, err)
 	}
 }

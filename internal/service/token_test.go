@@ -29,6 +29,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/gitexec"
 	"github.com/cairn-storage/cairn/internal/odb"
 	"github.com/cairn-storage/cairn/internal/storage/dir"
 	"github.com/cairn-storage/cairn/internal/storage/sqlite"
@@ -84,7 +85,11 @@ func newTenants(t testing.TB, wrap ...func(cairn.Metadata) cairn.Metadata) *tena
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := odb.Open(odb.Options{Metadata: metadata, Bucket: bucket, ScratchDir: filepath.Join(t.TempDir(), "scratch")})
+	stock, err := stockGit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := odb.Open(odb.Options{Metadata: metadata, Bucket: bucket, ScratchDir: filepath.Join(t.TempDir(), "scratch"), Git: stock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +116,8 @@ func newTenants(t testing.TB, wrap ...func(cairn.Metadata) cairn.Metadata) *tena
 	f.register(t, "evil", f.evilEC)
 	return f
 }
+
+var stockGit = sync.OnceValues(func() (*gitexec.Git, error) { return gitexec.Find(context.Background()) })
 
 func newEC(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()

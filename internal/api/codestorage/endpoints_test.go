@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,6 +56,15 @@ func TestAnswersAreExact(t *testing.T) {
 		"second": `{"sha":"` + s.second + `","parent_shas":["` + s.first + `"],"message":"second\n\nwith a body","author_name":"Ann","author_email":"ann@example.com","committer_name":"Ann","committer_email":"ann@example.com","date":"2026-01-02T10:00:00Z"}`,
 		"third":  `{"sha":"` + s.third + `","parent_shas":["` + s.second + `"],"message":"third","author_name":"Ann","author_email":"ann@example.com","committer_name":"Ann","committer_email":"ann@example.com","date":"2026-01-03T10:00:00Z"}`,
 	}
+	metadata := map[string]string{
+		"README.md": `{"path":"README.md","mode":"100644","size":6,"type":"blob","last_commit_sha":"` + s.first + `"}`,
+		"lib/b":     `{"path":"lib/b","mode":"100755","size":1,"type":"blob","last_commit_sha":"` + s.second + `"}`,
+		"src/a.go":  `{"path":"src/a.go","mode":"100644","size":22,"type":"blob","last_commit_sha":"` + s.second + `"}`,
+	}
+	first, second := `{"author":"Ann","date":"2026-01-01T10:00:00Z","message":"first"}`, `{"author":"Ann","date":"2026-01-02T10:00:00Z","message":"second\n\nwith a body"}`
+	both := []string{`"` + s.first + `":` + first, `"` + s.second + `":` + second}
+	slices.Sort(both)
+	changes := strings.Join(both, ",")
 	diff := `"stats":{"files":1,"additions":1,"deletions":0,"changes":1},"files":[{"path":"README.md","state":"M","old_path":"","bytes":12,"is_eof":true,"additions":1,"deletions":0,` +
 		`"raw":"diff --git a/README.md b/README.md\nindex ce01362..94954ab 100644\n--- a/README.md\n+++ b/README.md\n@@ -1 +1,2 @@\n hello\n+world\n"}],"filtered_files":[]}`
 	for _, test := range []struct{ v1, preferred, want string }{
@@ -66,6 +76,9 @@ func TestAnswersAreExact(t *testing.T) {
 		{"repos/files", "/files?ref=main", `{"paths":["README.md","lib/b","src/a.go"],"entries":[{"path":"README.md","type":"blob","mode":"100644"},{"path":"lib/b","type":"blob","mode":"100755"},{"path":"src/a.go","type":"blob","mode":"100644"}],"ref":"main","has_more":false}`},
 		{"repos/files?recursive=false&path=/src/", "/files?path=src&recursive=false", `{"paths":["src/a.go"],"entries":[{"path":"src/a.go","type":"blob","mode":"100644"}],"ref":"main","has_more":false}`},
 		{"repos/files?path=lib/b", "/files?path=lib/b", `{"paths":["lib/b"],"entries":[{"path":"lib/b","type":"blob","mode":"100755"}],"ref":"main","has_more":false}`},
+		{"repos/files/metadata?ref=main", "/files/metadata", `{"files":[` + metadata["README.md"] + "," + metadata["lib/b"] + "," + metadata["src/a.go"] + `],` +
+			`"commits":{` + changes + `},"ref":"main","has_more":false}`},
+		{"repos/files/metadata?path=lib&limit=0", "/files/metadata?path=lib/b", `{"files":[` + metadata["lib/b"] + `],"commits":{"` + s.second + `":` + second + `},"ref":"main","has_more":false}`},
 		{"repos/diff?sha=work", "/diff?ref=work", `{"sha":"` + s.third + `","base_sha":"","merge_base_sha":"",` + diff},
 		{"repos/diff?sha=work&baseSha=main", "/diff?ref=work&base_ref=main", `{"sha":"` + s.third + `","base_sha":"` + s.second + `","merge_base_sha":"` + s.second + `",` + diff},
 		{"repos/branches/diff?branch=work", "/branches/diff?branch=work&base=main", `{"branch":"work","base":"main","merge_base_sha":"` + s.second + `",` + diff},
@@ -487,6 +500,9 @@ func TestWrongInputIsRefusedInShape(t *testing.T) {
 		{"GET", "repos/files?ref=gone", "/files?path=gone", nil, 404},
 		{"GET", "repos/files?recursive=1", "/files?ephemeral=no", nil, 400},
 		{"GET", "repos/files?cursor=x", "/files?limit=-5", nil, 400},
+		{"GET", "repos/files/metadata?ref=gone", "/files/metadata?path=gone", nil, 404},
+		{"GET", "repos/files/metadata?limit=x", "/files/metadata?ephemeral=no", nil, 400},
+		{"GET", "repos/files/metadata?cursor=x", "/files/metadata?limit=-1", nil, 400},
 		{"GET", "repos/file", "/file?path=", nil, 400},
 		{"GET", "repos/file?path=gone", "/file?path=README.md&ref=gone", nil, 404},
 		{"GET", "repos/file?path=draft&ephemeral=true", "/file?path=draft&ref=draft", nil, 404},
@@ -537,7 +553,7 @@ func TestEmptyRepository(t *testing.T) {
 	t.Parallel()
 	r := newWorld(t).repo(t, "app")
 	for path, status := range map[string]int{
-		"branches": 200, "tags": 200, "commits": 404, "files": 404, "file?path=x": 404, "commit?sha=main": 404, "diff?sha=main": 404, "branches/diff?branch=main": 404,
+		"branches": 200, "tags": 200, "commits": 404, "files": 404, "files/metadata": 404, "file?path=x": 404, "commit?sha=main": 404, "diff?sha=main": 404, "branches/diff?branch=main": 404,
 	} {
 		r.get("/api/v1/repos/"+path).want(t, status)
 	}

@@ -95,6 +95,7 @@ var routes = []route{
 	{method: "GET", v1: "repos/diff", preferred: "repos/{repo}/diff", handle: (*face).commitDiff},
 
 	{method: "GET", v1: "repos/files", preferred: "repos/{repo}/files", handle: (*face).listFiles},
+	{method: "GET", v1: "repos/files/metadata", preferred: "repos/{repo}/files/metadata", handle: (*face).filesMetadata},
 	{method: "GET", v1: "repos/file", preferred: "repos/{repo}/file", handle: (*face).file}, // HEAD too
 
 	{method: "POST", v1: "repos/tags", preferred: "repos/{repo}/tags", handle: (*face).createTag},

@@ -23,6 +23,7 @@ type idRequest struct {
 var idRequests = []idRequest{
 	{route: "GET /api/repos/{repo}/files", query: "ref={id}"},
 	{route: "GET /api/repos/{repo}/files", query: "ref={id}&limit=1"},
+	{route: "GET /api/repos/{repo}/files/metadata", query: "ref={id}"},
 	{route: "GET /api/repos/{repo}/file", query: "path=secret&ref={id}"},
 	{route: "GET /api/repos/{repo}/file", query: "path={id}&ref=main"},
 	{route: "GET /api/repos/{repo}/commits", query: "branch={id}"},

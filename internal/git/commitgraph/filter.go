@@ -109,6 +109,17 @@ func (g *Graph) NewKey(path string) Key {
 	return k
 }
 
+// NewShallowKey returns the key of a path alone. A filter that may contain it
+// may yet be known not to contain the directories above: for who asks about
+// those first.
+func (g *Graph) NewShallowKey(path string) Key {
+	k := g.NewKey(path)
+	if len(k.paths) > 1 {
+		k.paths = k.paths[:1]
+	}
+	return k
+}
+
 func isASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] >= 0x80 {
