@@ -237,8 +237,8 @@ func (c *snapshotCache) len() int {
 	return c.used.Len()
 }
 
-// Due tells whether so many packs came since the last full repack that they
+// Due tells whether so many packs that no repack under way takes came that they
 // should be merged.
 func (sn *Snapshot) Due() bool {
-	return len(mergeable(sn.packs, nil)) >= sn.store.options.CompactAt
+	return len(mergeable(sn.packs, sn.store.beingRepacked(sn.repo.RepositoryKey))) >= sn.store.options.CompactAt
 }
