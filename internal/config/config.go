@@ -39,6 +39,9 @@ type Config struct {
 	// AdminToken is a secret: --print-config does not show it.
 	AdminToken Secret `name:"admin-token" default:"" help:"token for /admin/v1; empty: the one in the file admin-token of the data directory, made at the first start"`
 
+	// SecretKey is a secret too.
+	SecretKey Secret `name:"secret-key" default:"" help:"base64 form of the 32 bytes that seal stored secrets; further ones, after commas, only open; empty: those in the file secret-key of the data directory, made at the first start"`
+
 	LogFormat string `name:"log-format" default:"text" help:"text or json"`
 	LogLevel  string `name:"log-level" default:"info" help:"debug, info, warn or error"`
 

@@ -10,12 +10,15 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/cairn-storage/cairn/internal/secret"
 )
 
 // The names in a data directory.
 const (
 	lockName       = "lock"
 	adminTokenName = "admin-token"
+	secretKeyName  = "secret-key"
 	addressName    = "address"
 	databaseName   = "cairn.db"
 	bucketName     = "bucket"
@@ -87,20 +90,40 @@ func (d *dataDir) file(name ...string) string {
 // adminToken returns the token in the directory, making one at the first start.
 func (d *dataDir) adminToken() (string, error) {
 	path := d.file(adminTokenName)
+	token, err := privateText(path, func() string {
+		var secret [32]byte
+		rand.Read(secret[:])
+		return "cairn_admin_" + base64.RawURLEncoding.EncodeToString(secret[:])
+	})
+	if err == nil && token == "" {
+		err = fmt.Errorf("%s is empty; remove it and the next start makes a new token", path)
+	}
+	return token, err
+}
+
+// secretKeys returns the keys that seal stored secrets, making one at the
+// first start.
+func (d *dataDir) secretKeys() (*secret.Keyring, error) {
+	path := d.file(secretKeyName)
+	text, err := privateText(path, secret.NewKey)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := secret.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return keys, nil
+}
+
+// privateText reads a file of a line or a few; where there is none it makes one.
+func privateText(path string, initial func() string) (string, error) {
 	text, err := os.ReadFile(path)
-	if err == nil {
-		if token := strings.TrimSpace(string(text)); token != "" {
-			return token, nil
-		}
-		return "", fmt.Errorf("%s is empty; remove it and the next start makes a new token", path)
+	if errors.Is(err, fs.ErrNotExist) {
+		made := initial()
+		return made, writePrivate(path, []byte(made+"\n"))
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("admin token: %w", err)
-	}
-	var secret [32]byte
-	rand.Read(secret[:])
-	token := "cairn_admin_" + base64.RawURLEncoding.EncodeToString(secret[:])
-	return token, writePrivate(path, []byte(token+"\n"))
+	return strings.TrimSpace(string(text)), err
 }
 
 // writePrivate writes a file that only its owner may read, all or nothing.

@@ -24,6 +24,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/config"
 	"github.com/cairn-storage/cairn/internal/gitexec"
 	"github.com/cairn-storage/cairn/internal/odb"
+	"github.com/cairn-storage/cairn/internal/secret"
 	"github.com/cairn-storage/cairn/internal/service"
 	"github.com/cairn-storage/cairn/internal/storage/dir"
 	"github.com/cairn-storage/cairn/internal/storage/sqldb"
@@ -109,6 +110,10 @@ func (s *Server) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	secrets, err := s.secretKeys()
+	if err != nil {
+		return err
+	}
 	if err := s.openStores(ctx); err != nil {
 		return err
 	}
@@ -142,6 +147,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	s.service = service.New(service.Options{
 		Store:    s.store,
 		Logger:   s.logger,
+		Secrets:  secrets,
 		Limits:   limits(c),
 		Upkeep:   service.Upkeep{Retention: c.Retention, Grace: c.Grace, OrphansAfter: c.OrphansAfter, AloneSince: s.data.lockedAt},
 		Changed:  func(key cairn.RepositoryKey, bytes int64) { s.worker.Load().Changed(key, bytes) },
@@ -152,6 +158,18 @@ func (s *Server) open(ctx context.Context) (err error) {
 	s.startWorker()
 	s.startJobs()
 	return nil
+}
+
+// secretKeys returns the keys that seal stored secrets.
+func (s *Server) secretKeys() (*secret.Keyring, error) {
+	if s.config.SecretKey == "" {
+		return s.data.secretKeys()
+	}
+	keys, err := secret.Parse(string(s.config.SecretKey))
+	if err != nil {
+		return nil, fmt.Errorf("secret-key: %w", err)
+	}
+	return keys, nil
 }
 
 // openGate makes what bounds the requests under way, and its figures.

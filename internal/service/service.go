@@ -11,12 +11,14 @@ import (
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/odb"
+	"github.com/cairn-storage/cairn/internal/secret"
 )
 
 // Service is the product. It is safe for concurrent use.
 type Service struct {
 	store    *odb.Store
 	metadata cairn.Metadata
+	secrets  *secret.Keyring
 	limits   Limits
 	upkeep   Upkeep
 	logger   *slog.Logger
@@ -33,8 +35,10 @@ type Service struct {
 type Options struct {
 	Store  *odb.Store
 	Logger *slog.Logger
-	Limits Limits
-	Upkeep Upkeep
+	// Secrets seals what is stored of credentials and shared secrets.
+	Secrets *secret.Keyring
+	Limits  Limits
+	Upkeep  Upkeep
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Changed is told of every repository that was written, and how many
@@ -51,6 +55,7 @@ func New(o Options) *Service {
 	s := &Service{
 		store:    o.Store,
 		metadata: o.Store.Metadata(),
+		secrets:  o.Secrets,
 		limits:   o.Limits.withDefaults(),
 		upkeep:   o.Upkeep.withDefaults(),
 		logger:   o.Logger,
