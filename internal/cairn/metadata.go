@@ -53,6 +53,8 @@ type Tx interface {
 	Packs() Packs
 	Events() Events
 	Jobs() Jobs
+	Upstreams() Upstreams
+	Credentials() Credentials
 }
 
 // Organizations are the tenants.
@@ -104,6 +106,10 @@ type Repositories interface {
 	// SetFence makes the present version the repository's Fence, in a
 	// transaction that called Advance, and returns it.
 	SetFence(RepositoryKey) (int64, error)
+	// SetUpstream links the repository to an upstream, or with a zero one to
+	// none, and says whether its first sync is under way, in a transaction that
+	// called Advance.
+	SetUpstream(key RepositoryKey, upstream Upstream, syncing bool) error
 	// Delete marks a living repository as deleted and frees its name; its
 	// refs and manifest stay until Purge. NotFound if it does not live.
 	Delete(key RepositoryKey, at time.Time) error
@@ -111,8 +117,9 @@ type Repositories interface {
 	// were deleted before the time.
 	Deleted(before time.Time, limit int) ([]Repository, error)
 	// Purge removes a deleted repository with its refs, events, jobs and
-	// manifest. Packs that nothing names any more become garbage as of the
-	// time. It returns NotFound if there is no such repository, or it lives.
+	// manifest, its credential and what is known of its upstream. Packs that
+	// nothing names any more become garbage as of the time. It returns NotFound
+	// if there is no such repository, or it lives.
 	Purge(key RepositoryKey, at time.Time) error
 }
 

@@ -44,6 +44,11 @@ type Repository struct {
 	// checked against; zero if any may. A write that was checked against an
 	// older one could rely on objects that have been dropped since.
 	Fence int64
+	// Upstream is what the repository follows; zero if nothing.
+	Upstream Upstream
+	// Syncing tells that its first sync is under way: what it will hold is not
+	// there yet.
+	Syncing bool
 }
 
 // Ref is a name and the object that it names.

@@ -12,12 +12,12 @@ import (
 type repositories struct{ *Tx }
 
 // repositoryColumns are what repository reads.
-const repositoryColumns = `organization, id, name, default_branch, format, created_at, deleted_at, version, fence`
+const repositoryColumns = `organization, id, name, default_branch, format, created_at, deleted_at, version, fence, upstream, syncing`
 
 func (t repositories) Create(r cairn.Repository) error {
-	n, err := t.exec(`INSERT INTO repositories (`+repositoryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
+	n, err := t.exec(`INSERT INTO repositories (`+repositoryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
 		string(r.Organization), string(r.Repository), string(r.Name), []byte(r.DefaultBranch), int64(r.Format),
-		micros(r.CreatedAt), laterMicros(r.DeletedAt), r.Version, r.Fence)
+		micros(r.CreatedAt), laterMicros(r.DeletedAt), r.Version, r.Fence, upstreamText(r.Upstream), flag(r.Syncing))
 	if err != nil {
 		return err
 	}
@@ -77,6 +77,15 @@ func (t repositories) SetFence(key cairn.RepositoryKey) (int64, error) {
 	return version, err
 }
 
+func (t repositories) SetUpstream(key cairn.RepositoryKey, u cairn.Upstream, syncing bool) error {
+	if _, err := t.version(key); err != nil {
+		return err
+	}
+	_, err := t.exec(`UPDATE repositories SET upstream = $1, syncing = $2 WHERE organization = $3 AND id = $4`,
+		upstreamText(u), flag(syncing), string(key.Organization), string(key.Repository))
+	return err
+}
+
 func (t repositories) List(org cairn.OrganizationID, query string, after cairn.RepositoryName, n int) ([]cairn.Repository, error) {
 	if query == "" {
 		return t.many(`SELECT `+repositoryColumns+` FROM repositories
@@ -133,7 +142,7 @@ func (t repositories) Purge(key cairn.RepositoryKey, at time.Time) error {
 	if n == 0 {
 		return cairn.Errorf(cairn.NotFound, "deleted repository not found")
 	}
-	for _, table := range []string{`refs`, `events`, `jobs`} {
+	for _, table := range []string{`refs`, `events`, `jobs`, `syncs`, `upstream_refs`, `git_credentials`} {
 		if _, err := t.exec(`DELETE FROM `+table+` WHERE organization = $1 AND repository = $2`, org, id); err != nil {
 			return err
 		}
@@ -172,5 +181,7 @@ func repository(row *Row) cairn.Repository {
 		DeletedAt:     row.Moment(6),
 		Version:       row.Int(7),
 		Fence:         row.Int(8),
+		Upstream:      upstream(row.Text(9)),
+		Syncing:       row.Int(10) != 0,
 	}
 }

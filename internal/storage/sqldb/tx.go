@@ -77,6 +77,12 @@ func (t *Tx) Events() cairn.Events { return events{t} }
 // Jobs returns the jobs that are not done yet.
 func (t *Tx) Jobs() cairn.Jobs { return jobs{t} }
 
+// Upstreams returns how far repositories are with their upstreams.
+func (t *Tx) Upstreams() cairn.Upstreams { return upstreams{t} }
+
+// Credentials returns the credentials for upstreams.
+func (t *Tx) Credentials() cairn.Credentials { return credentials{t} }
+
 // exec runs a statement that writes and returns how many rows it changed.
 func (t *Tx) exec(query string, args ...driver.Value) (int64, error) {
 	ctx, err := t.begin(Write)

@@ -25,6 +25,8 @@ func TestMetadata(t *testing.T, open func(testing.TB) cairn.Metadata) {
 		{"Packs", packCases},
 		{"Events", eventCases},
 		{"Jobs", jobCases},
+		{"Upstreams", upstreamCases},
+		{"Credentials", credentialCases},
 		{"Transactions", transactionCases},
 		{"Concurrency", concurrencyCases},
 		{"Model", modelCases},

@@ -11,6 +11,8 @@ var repositoryCases = map[string]func(*testing.T, store){
 	"created, found, got": func(t *testing.T, s store) {
 		want := newRepository("acme", "team/Ünïcode.naïve~1")
 		want.DefaultBranch, want.Format, want.Version, want.Fence = "refs/heads/\xff/odd", git.SHA256, 3, 2
+		want.Upstream = cairn.Upstream{Provider: cairn.Forgejo, Host: "git.example.com", Owner: "~o\"dd", Name: "n", DefaultBranch: "trunk"}
+		want.Syncing = true
 		s.update(func(tx cairn.Tx) error { return tx.Repositories().Create(want) })
 		s.view(func(tx cairn.Tx) error {
 			found, err := tx.Repositories().Find("acme", want.Name)
