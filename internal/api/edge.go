@@ -44,7 +44,7 @@ type EdgeOptions struct {
 // no address or header at all: they hold credentials.
 func Edge(next http.Handler, o EdgeOptions) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		note := &note{id: requestID(r)}
+		note := &note{id: requestID(r), unlimited: r.Context()}
 		out := &recorder{ResponseWriter: w, scratch: o.Scratch}
 		out.Header().Set("X-Request-Id", note.id)
 		started := time.Now()
@@ -172,6 +172,7 @@ func drain(out *recorder, r *http.Request) {
 // request's own goroutine uses it.
 type note struct {
 	id           string
+	unlimited    context.Context // of the request, without its time limit
 	route        string
 	organization string
 	err          error

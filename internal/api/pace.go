@@ -86,6 +86,31 @@ func newClient(ctx context.Context, w http.ResponseWriter, work *admission.Reque
 	return c
 }
 
+// Unlimited lifts the time limit of a request whose answer goes on for as long
+// as its client takes it. A client that takes nothing is still cut off. It
+// returns the request to go on with; the caller calls done at its end.
+func Unlimited(w http.ResponseWriter, r *http.Request) (unlimited *http.Request, done func()) {
+	outer := noteOf(r).unlimited
+	if outer == nil { // outside of Edge nothing is limited
+		return r, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	stop := context.AfterFunc(outer, func() { cancel(context.Cause(outer)) })
+	if out, ok := w.(*recorder); ok {
+		out.client.unlimited(ctx)
+	}
+	return r.WithContext(ctx), func() { stop(); cancel(nil) }
+}
+
+// never is a time that does not come.
+const never = 100 * 365 * 24 * time.Hour
+
+func (c *client) unlimited(ctx context.Context) {
+	c.ctx = ctx
+	c.in.end, c.out.end = time.Now().Add(never), time.Now().Add(never)
+	_ = c.control.SetReadDeadline(time.Time{})
+}
+
 // write writes all of p, a piece at a time.
 func (c *client) write(w io.Writer, p []byte) (int, error) {
 	written := 0

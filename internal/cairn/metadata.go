@@ -188,6 +188,13 @@ type Events interface {
 	// List returns up to limit events after the given version and ordinal,
 	// oldest first.
 	List(key RepositoryKey, version int64, ordinal, limit int) ([]Event, error)
+	// ListBack returns up to limit events before the given version and ordinal,
+	// newest first.
+	ListBack(key RepositoryKey, version int64, ordinal, limit int) ([]Event, error)
+	// VersionAt returns the version of the last event at or before the time; 0
+	// if there is none. It takes for granted that times grow with versions:
+	// where a clock went back it returns one of the versions around that place.
+	VersionAt(key RepositoryKey, at time.Time) (int64, error)
 	// Targets returns, each once and in no order, the objects that refs named
 	// before or after the events at or after the time, or of a later version
 	// than the given one.

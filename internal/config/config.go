@@ -78,6 +78,7 @@ type Config struct {
 	MaxRefsPerPush   int           `name:"max-refs-per-push" default:"10000" help:"refs that one push moves"`
 	MaxDiffFileSize  Size          `name:"max-diff-file-size" default:"500kB" help:"largest file that a diff shows"`
 	MaxDiffFileLines int           `name:"max-diff-file-lines" default:"2000" help:"most changed lines of a file that a diff shows"`
+	MaxEventStreams  int           `name:"max-event-streams" default:"128" help:"live event streams of one organization; more are answered 429"`
 	MaxWalkEntries   int64         `name:"max-walk-entries" default:"5000000" help:"tree entries that one listing or diff visits"`
 	MaxPackSize      Size          `name:"max-pack-size" default:"16GiB" help:"the pack of one push"`
 	MaxPackObjects   int64         `name:"max-pack-objects" default:"20000000" help:"objects in the pack of one push"`

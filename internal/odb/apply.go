@@ -30,8 +30,9 @@ type Update struct {
 // on a new Snapshot.
 func (s *Store) Apply(ctx context.Context, key cairn.RepositoryKey, updates ...Update) (cairn.Repository, error) {
 	var repo cairn.Repository
-	now := s.options.Now().UTC()
+	var now time.Time
 	err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) error {
+		now = s.options.Now().UTC() // in turn: times grow with versions
 		var err error
 		if repo, err = tx.Repositories().Advance(key); err != nil {
 			return err

@@ -28,7 +28,7 @@ type metrics struct {
 	waits       *prometheus.HistogramVec
 }
 
-func newMetrics(store *odb.Store, version string, queued func() int) *metrics {
+func newMetrics(store *odb.Store, version string, queued, eventStreams func() int) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -79,6 +79,7 @@ func newMetrics(store *odb.Store, version string, queued func() int) *metrics {
 		gauge("cairn_object_cache_bytes", "Decoded objects in memory.", func() float64 { return float64(store.Stats().CachedBytes) }),
 		gauge("cairn_open_packs", "Packs that are open for reading.", func() float64 { return float64(store.Stats().OpenPacks) }),
 		gauge("cairn_cached_snapshots", "Repositories whose last state is in memory.", func() float64 { return float64(store.Stats().Snapshots) }),
+		gauge("cairn_event_streams", "Live event streams that are open.", func() float64 { return float64(eventStreams()) }),
 		gauge("cairn_compaction_queue", "Repositories that wait for a look.", func() float64 { return float64(queued()) }),
 	)
 	return m

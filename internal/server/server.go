@@ -153,7 +153,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 		Changed:  func(key cairn.RepositoryKey, bytes int64) { s.worker.Load().Changed(key, bytes) },
 		Enqueued: func(kind cairn.JobKind) { s.jobs.Load().Wake(kind) },
 	})
-	s.metrics = newMetrics(s.store, s.version, func() int { return s.worker.Load().Queued() })
+	s.metrics = newMetrics(s.store, s.version, func() int { return s.worker.Load().Queued() }, s.service.EventStreams)
 	s.openGate()
 	s.startWorker()
 	s.startJobs()
@@ -207,6 +207,7 @@ func limits(c config.Config) service.Limits {
 		RefsPerPush:   c.MaxRefsPerPush,
 		DiffFileSize:  int64(c.MaxDiffFileSize),
 		DiffFileLines: c.MaxDiffFileLines,
+		EventStreams:  c.MaxEventStreams,
 		WalkEntries:   c.MaxWalkEntries,
 	}
 }
@@ -391,6 +392,7 @@ func (s *Server) unready(ctx context.Context) string {
 func (s *Server) Stop() error {
 	s.draining.Store(true)
 	s.gate.Stop()
+	s.service.EndEventStreams()
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.DrainTimeout)
 	defer cancel()
 	err := s.main.Shutdown(ctx)

@@ -19,8 +19,9 @@ type Limits struct {
 	DiffFileLines int           // changed lines of a file that a diff shows; default 2,000
 	// Git bounds what one request of a Git client may hold. If its Wants is
 	// zero, all of it is protocol.DefaultLimits.
-	Git         protocol.Limits
-	WalkEntries int64 // tree entries that one listing or diff may visit; default 5,000,000
+	Git          protocol.Limits
+	EventStreams int   // live event streams of one organization; default 128
+	WalkEntries  int64 // tree entries that one listing or diff may visit; default 5,000,000
 }
 
 func (l Limits) withDefaults() Limits {
@@ -33,6 +34,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.RefsPerPush, 10_000)
 	set(&l.DiffFileSize, 500_000)
 	set(&l.DiffFileLines, 2_000)
+	set(&l.EventStreams, 128)
 	set(&l.WalkEntries, 5_000_000)
 	if l.Git.Wants == 0 {
 		l.Git = protocol.DefaultLimits()

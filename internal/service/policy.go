@@ -64,6 +64,7 @@ func (s *Service) apply(ctx context.Context, sn *odb.Snapshot, writes ...refWrit
 		}
 	}
 	s.changed(r.RepositoryKey, bytes)
+	s.streams.wake(r.RepositoryKey)
 	return nil
 }
 

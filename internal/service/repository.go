@@ -235,6 +235,7 @@ func (s *Service) DeleteRepository(ctx context.Context, who cairn.Actor, name ca
 	if err != nil {
 		return cairn.Repository{}, err
 	}
+	s.streams.wake(found.RepositoryKey) // and so they end
 	return found, nil
 }
 

@@ -29,6 +29,9 @@ type Service struct {
 	commits  batcher[*queuedCommit]
 	changes  changeCache
 	logs     logCache
+	streams  *streams
+
+	streamBeat, streamPoll time.Duration
 }
 
 // Options are what a Service is made of.
@@ -62,6 +65,10 @@ func New(o Options) *Service {
 		now:      o.Now,
 		changed:  o.Changed,
 		enqueued: o.Enqueued,
+
+		streams:    newStreams(),
+		streamBeat: streamBeat,
+		streamPoll: streamPoll,
 	}
 	if s.now == nil {
 		s.now = time.Now

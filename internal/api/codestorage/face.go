@@ -83,6 +83,8 @@ var routes = []route{
 	{method: "GET", v1: "repo", preferred: "repos/{repo}", handle: (*face).repository},
 	{method: "DELETE", v1: "repos/delete", preferred: "repos/{repo}", handle: (*face).deleteRepository},
 
+	{method: "GET", v1: "repos/events", preferred: "repos/{repo}/events", handle: (*face).events},
+
 	{method: "POST", v1: "repos/branches/create", preferred: "repos/{repo}/branches/create", handle: (*face).createBranch},
 	{method: "GET", v1: "repos/branches", preferred: "repos/{repo}/branches", handle: (*face).listBranches},
 	{method: "GET", preferred: "repos/{repo}/branch", handle: (*face).branch},
@@ -134,7 +136,7 @@ func (f *face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // What a browser lets scripts send, and see of an answer.
 const (
 	allowedHeaders = "Authorization, Content-Type, Accept, Code-Storage-Agent, Range, " +
-		"If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range"
+		"If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range, Last-Event-ID"
 	exposedHeaders = "ETag, X-Blob-Sha, X-Last-Commit-Sha, Content-Range, Accept-Ranges, Last-Modified, X-Request-Id"
 )
 

@@ -53,6 +53,7 @@ var idRequests = []idRequest{
 // withoutIDs are the routes that name no object.
 var withoutIDs = []string{
 	"GET /api/repos", "GET /api/repos/{repo}", "DELETE /api/repos/{repo}", "GET /api/repos/{repo}/branches", "GET /api/repos/{repo}/tags",
+	"GET /api/repos/{repo}/events",
 }
 
 // TestEveryRouteIsAskedForForeignObjects fails for a route that is new and in

@@ -2,8 +2,10 @@ package storagetest
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
@@ -41,6 +43,64 @@ var eventCases = map[string]func(*testing.T, store){
 				sameList(t, "events", got, want[c.from:c.to])
 			}
 			return nil
+		})
+	},
+	"listed backwards by page": func(t *testing.T, s store) {
+		key, other := s.repository("site").RepositoryKey, s.repository("other").RepositoryKey
+		var want []cairn.Event // newest first
+		for version := int64(1); version <= 3; version++ {
+			for ordinal := range 2 {
+				e := cairn.Event{Version: version, Ordinal: ordinal, At: day(1), Kind: cairn.RefChanged, RefUpdate: cairn.RefUpdate{Name: "refs/heads/a", New: id(1)}}
+				want = append([]cairn.Event{e}, want...)
+			}
+			s.write(key, func(tx cairn.Tx, version int64) error {
+				return tx.Events().Append(key, []cairn.Event{want[1], want[0]})
+			})
+		}
+		s.write(other, func(tx cairn.Tx, version int64) error {
+			return tx.Events().Append(other, []cairn.Event{{Version: version, At: day(1)}})
+		})
+		s.view(func(tx cairn.Tx) error {
+			for _, c := range []struct {
+				version        int64
+				ordinal, limit int
+				from, to       int
+			}{{math.MaxInt64, 0, 100, 0, 6}, {4, 0, 2, 0, 2}, {3, 1, 100, 1, 6}, {3, 0, 3, 2, 5}, {1, 0, 9, 6, 6}, {1, 1, 9, 5, 6}, {3, 0, 0, 0, 0}} {
+				got, err := tx.Events().ListBack(key, c.version, c.ordinal, c.limit)
+				if err != nil {
+					return err
+				}
+				sameList(t, fmt.Sprintf("events before %d.%d", c.version, c.ordinal), got, want[c.from:c.to])
+			}
+			return nil
+		})
+	},
+	"the version at a time": func(t *testing.T, s store) {
+		key, none := s.repository("site").RepositoryKey, s.repository("none").RepositoryKey
+		days := map[int64]int{2: 3, 3: 3, 7: 5, 8: 6, 20: 9} // other versions are no events
+		for version := int64(1); version <= 21; version++ {
+			s.write(key, func(tx cairn.Tx, version int64) error {
+				if days[version] == 0 {
+					return nil
+				}
+				return tx.Events().Append(key, []cairn.Event{{Version: version, At: day(days[version])}, {Version: version, Ordinal: 1, At: day(days[version])}})
+			})
+		}
+		s.view(func(tx cairn.Tx) error {
+			for _, c := range []struct {
+				key  cairn.RepositoryKey
+				day  int
+				want int64
+			}{{key, 2, 0}, {key, 3, 3}, {key, 4, 3}, {key, 5, 7}, {key, 6, 8}, {key, 8, 8}, {key, 9, 20}, {key, 10, 20}, {none, 9, 0}} {
+				got, err := tx.Events().VersionAt(c.key, day(c.day))
+				if err != nil {
+					return err
+				}
+				same(t, fmt.Sprintf("version at day %d", c.day), got, c.want)
+			}
+			got, err := tx.Events().VersionAt(key, day(5).Add(-time.Microsecond))
+			same(t, "version a moment before day 5", got, 3)
+			return err
 		})
 	},
 	"what refs named since a time or a version": func(t *testing.T, s store) {
