@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os/exec"
 
+	"github.com/spf13/cobra"
+
 	"github.com/cairn-storage/cairn/client"
 )
 
@@ -67,11 +69,13 @@ func exitStatusOf(status int) int {
 }
 
 // describe adds the remedy where the error alone does not say it.
-func describe(err error) string {
+func describe(cmd *cobra.Command, err error) string {
 	var refused *client.Error
 	switch {
 	case exitStatus(err) == exitUnavailable && !errors.As(err, &refused):
 		return err.Error() + "\nIs cairn serve running? --server says where, or --data names its data directory."
+	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized && cmd.Flag(adminTokenFlag) == nil:
+		return err.Error() + "\nIs the key registered with this server, for this organization? cairn key list --org NAME shows those that are."
 	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:
 		return err.Error() + "\nGive --admin-token, set CAIRN_ADMIN_TOKEN, or name the server's data directory with --data."
 	case errors.Is(err, exec.ErrNotFound):

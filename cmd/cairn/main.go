@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -18,9 +19,9 @@ func main() {
 
 func run() int {
 	root := newRoot()
-	err := root.ExecuteContext(context.Background())
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "cairn: "+describe(err))
+	cmd, err := root.ExecuteContextC(context.Background())
+	if err != nil && !errors.Is(err, errNoMatch) {
+		fmt.Fprintln(os.Stderr, "cairn: "+describe(cmd, err))
 	}
 	return exitStatus(err)
 }
@@ -38,7 +39,19 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newServe(), newDemo(), newOrg(), newKey(), newToken(), newRepo(), newFsck(), newGC(), newCredentialHelper(), newVersion())
+	const operating, using = "operating", "using"
+	root.AddGroup(&cobra.Group{ID: using, Title: "Using repositories, with a token or an organization's key:"},
+		&cobra.Group{ID: operating, Title: "Operating a server, with its admin token:"})
+	add := func(group string, commands ...*cobra.Command) {
+		for _, cmd := range commands {
+			cmd.GroupID = group
+			root.AddCommand(cmd)
+		}
+	}
+	add(using, newCommit(), newList(), newCat(), newLog(), newDiff(), newGrep(), newBlame(), newMerge(), newBranch(), newTag(),
+		newNote(), newArchive(), newSync(), newEvents())
+	add(operating, newServe(), newOrg(), newKey(), newRepo(), newFsck(), newGC())
+	root.AddCommand(newDemo(), newToken(), newCredentialHelper(), newVersion())
 	checkArguments(root)
 	return root
 }

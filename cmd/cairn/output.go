@@ -33,6 +33,9 @@ func (o *output) show(cmd *cobra.Command, value any, people func(io.Writer)) err
 	return enc.Encode(value)
 }
 
+// printLine prints a value as one line of JSON.
+func printLine(w io.Writer, value any) error { return json.NewEncoder(w).Encode(value) }
+
 // table prints rows in columns.
 func table(w io.Writer, header string, rows [][]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -25,9 +25,12 @@ func newRepo() *cobra.Command {
 }
 
 // split parts a repository's name on the command line.
-func (r *repositories) split(arg string) (org, name string, err error) {
-	if r.org != "" {
-		return r.org, arg, nil
+func (r *repositories) split(arg string) (org, name string, err error) { return splitName(r.org, arg) }
+
+// splitName does so beside the value of --org.
+func splitName(given, arg string) (org, name string, err error) {
+	if given != "" {
+		return given, arg, nil
 	}
 	org, name, ok := strings.Cut(arg, "/")
 	if !ok || org == "" || name == "" {
@@ -93,7 +96,7 @@ func (r *repositories) make(cmd *cobra.Command, org string, in client.NewReposit
 }
 
 // at is a connection to the server, and the repository that an argument names.
-func (r *repositories) at(arg string) (c *client.Client, org, name string, err error) {
+func (r *repositories) at(arg string) (c *client.Operator, org, name string, err error) {
 	if org, name, err = r.split(arg); err != nil {
 		return nil, "", "", err
 	}

@@ -57,7 +57,7 @@ func (r *repositories) imports() *cobra.Command {
 
 // receive pushes a mirror into a repository. One that it made and could not
 // fill it removes again.
-func (r *repositories) receive(ctx context.Context, c *client.Client, org, name, mirror string, existing bool) error {
+func (r *repositories) receive(ctx context.Context, c *client.Operator, org, name, mirror string, existing bool) error {
 	head, err := gitOutput(ctx, "--git-dir", mirror, "symbolic-ref", "--quiet", "HEAD")
 	branch, isBranch := strings.CutPrefix(strings.TrimSpace(head), "refs/heads/")
 	if err != nil || !isBranch {

@@ -34,7 +34,7 @@ func newFsck() *cobra.Command {
 type target struct{ org, name string }
 
 // targets are the repositories to check.
-func (r *repositories) targets(cmd *cobra.Command, c *client.Client, args []string) ([]target, error) {
+func (r *repositories) targets(cmd *cobra.Command, c *client.Operator, args []string) ([]target, error) {
 	var all []target
 	for _, arg := range args {
 		org, name, err := r.split(arg)
@@ -70,7 +70,7 @@ type checked struct {
 	client.CheckResult
 }
 
-func (r *repositories) check(cmd *cobra.Command, c *client.Client, targets []target) error {
+func (r *repositories) check(cmd *cobra.Command, c *client.Operator, targets []target) error {
 	progress := newProgress()
 	results := []checked{}
 	bad := 0

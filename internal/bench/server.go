@@ -32,7 +32,7 @@ type server struct {
 	ops        string // where its metrics are
 	account    *demo.Account
 	adminToken string
-	operator   *client.Client
+	operator   *client.Operator
 	binary     string
 	data       string
 	settings   []string
@@ -85,7 +85,7 @@ func (s *server) restart(ctx context.Context) error {
 	}
 	s.account.Server = s.url
 	var err error
-	s.operator, err = client.New(s.url, s.adminToken, nil)
+	s.operator, err = client.NewOperator(s.url, s.adminToken, nil)
 	return err
 }
 
@@ -140,7 +140,7 @@ func (s *server) register(ctx context.Context) error {
 		return err
 	}
 	s.adminToken = strings.TrimSpace(string(token))
-	if s.operator, err = client.New(s.url, s.adminToken, nil); err != nil {
+	if s.operator, err = client.NewOperator(s.url, s.adminToken, nil); err != nil {
 		return err
 	}
 	s.account, err = demo.Register(ctx, s.url, s.adminToken, organization)

@@ -23,14 +23,14 @@ type Account struct {
 	Organization string
 	Client       *http.Client
 
-	operator *client.Client
+	operator *client.Operator
 	key      crypto.Signer
 }
 
 // Register makes an organization with a new key on a server, by its operator's
 // token.
 func Register(ctx context.Context, server, adminToken, organization string) (*Account, error) {
-	operator, err := client.New(server, adminToken, nil)
+	operator, err := client.NewOperator(server, adminToken, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ import (
 func TestOperatorAPI(t *testing.T) {
 	t.Parallel()
 	s := start(t, testConfig(t))
-	c, err := client.New(s.URL()+"/", s.AdminToken(), nil)
+	c, err := client.NewOperator(s.URL()+"/", s.AdminToken(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func second[T any](_ T, err error) error { return err }
 func TestAdminNeedsTheAdminToken(t *testing.T) {
 	t.Parallel()
 	s := start(t, testConfig(t))
-	c, err := client.New(s.URL(), s.AdminToken(), nil)
+	c, err := client.NewOperator(s.URL(), s.AdminToken(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

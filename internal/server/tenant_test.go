@@ -25,7 +25,7 @@ type tenant struct {
 
 func newTenant(t *testing.T, s *Server, name string) *tenant {
 	t.Helper()
-	c, err := client.New(s.URL(), s.AdminToken(), nil)
+	c, err := client.NewOperator(s.URL(), s.AdminToken(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

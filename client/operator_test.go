@@ -116,7 +116,7 @@ func TestErrorsOfOtherServers(t *testing.T) {
 			w.WriteHeader(c.status)
 			fmt.Fprint(w, c.body)
 		}))
-		client, err := New(server.URL, "x", server.Client())
+		client, err := NewOperator(server.URL, "x", server.Client())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +125,7 @@ func TestErrorsOfOtherServers(t *testing.T) {
 		}
 		server.Close()
 	}
-	if _, err := New("127.0.0.1:8080", "x", nil); err == nil {
+	if _, err := NewOperator("127.0.0.1:8080", "x", nil); err == nil {
 		t.Error("an address without a scheme is taken")
 	}
 }
@@ -135,7 +135,7 @@ func TestLongOperationThatBreaksOff(t *testing.T) {
 	answer := ""
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) }))
 	defer server.Close()
-	client, err := New(server.URL, "x", server.Client())
+	client, err := NewOperator(server.URL, "x", server.Client())
 	if err != nil {
 		t.Fatal(err)
 	}
