@@ -17,14 +17,14 @@ const cloneMemory = 300 << 20
 
 // measureClone fetches a large repository with nothing at hand: by a client
 // that throws the pack away, which leaves the server's part, and by stock git.
-// The server has repacked it and then started anew, so that the first of each
-// kind finds no cache.
+// The server has repacked it and is started anew, so that the first of each kind
+// finds no cache.
 func measureClone(ctx context.Context, b *bench) error {
 	dir, err := b.uploadLarge(ctx)
 	if err != nil {
 		return err
 	}
-	if err := b.repacked(ctx); err != nil {
+	if err := b.server.restart(ctx); err != nil {
 		return err
 	}
 	tip, err := demo.Git(ctx, dir, "rev-parse", "HEAD")
@@ -43,7 +43,7 @@ func measureClone(ctx context.Context, b *bench) error {
 		{"blobless clone, the first", []string{"filter blob:none\n"}, 1},
 		{"blobless clone, an identical one", []string{"filter blob:none\n"}, 0.1},
 	} {
-		if err := b.compareFetch(ctx, c.name, dir, fetchRequest(tip, c.lines...), cpuRatioAtMost(c.goal)); err != nil {
+		if err := b.compareFetch(ctx, c.name, "large", dir, fetchRequest(tip, c.lines...), cpuRatioAtMost(c.goal)); err != nil {
 			return err
 		}
 	}
@@ -53,36 +53,13 @@ func measureClone(ctx context.Context, b *bench) error {
 	if err := b.cloneAfterOneMore(ctx, dir); err != nil {
 		return err
 	}
-	for _, c := range []struct {
-		name    string
-		options []string
-	}{
-		{"git clone --bare", nil},
-		{"git clone --bare --depth 1", []string{"--depth", "1"}},
-	} {
-		if err := b.gitClone(ctx, dir, c.name, c.options); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// repacked brings the server's background work to its end, then starts the
-// server anew.
-func (b *bench) repacked(ctx context.Context) error {
-	if err := b.server.settle(ctx); err != nil {
-		return err
-	}
-	if _, err := b.server.operator.CollectGarbage(ctx, nil); err != nil {
-		return err
-	}
-	return b.server.restart(ctx)
+	return b.gitClone(ctx, dir, "git clone --bare")
 }
 
 // compareFetch sends a request to the server and to git upload-pack in a copy
 // of the repository.
-func (b *bench) compareFetch(ctx context.Context, name, dir string, request []byte, goals ...goal) error {
-	use, err := b.server.watch(func() error { return b.fetch(ctx, request) })
+func (b *bench) compareFetch(ctx context.Context, name, repository, dir string, request []byte, goals ...goal) error {
+	use, err := b.server.watch(func() error { return b.fetch(ctx, repository, request) })
 	if err != nil {
 		return err
 	}
@@ -116,18 +93,17 @@ func (b *bench) cloneAfterOneMore(ctx context.Context, dir string) error {
 	if err := b.server.push(ctx, more, "large", commits[0]+":refs/heads/more"); err != nil {
 		return err
 	}
-	return b.compareFetch(ctx, "full clone, after one more commit", more, fetchRequest(commits[0]))
+	return b.compareFetch(ctx, "full clone, after one more commit", "large", more, fetchRequest(commits[0]))
 }
 
 // gitClone clones with stock git, from the server and from the disk.
-func (b *bench) gitClone(ctx context.Context, dir, name string, options []string) error {
+func (b *bench) gitClone(ctx context.Context, dir, name string) error {
 	remote, err := b.server.account.Remote("large")
 	if err != nil {
 		return err
 	}
 	clone := func(from, to string) []string {
-		args := append([]string{"clone", "-q", "--bare", "--single-branch"}, options...)
-		return append(args, from, b.path(to+strings.Join(options, "")))
+		return []string{"clone", "-q", "--bare", "--single-branch", from, b.path(to)}
 	}
 	use, err := b.server.watch(func() error {
 		_, err := demo.Git(ctx, b.scratch, clone(remote, "cloned.git")...)
@@ -154,7 +130,7 @@ func measureFetch(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	if err := b.repacked(ctx); err != nil {
+	if err := b.server.restart(ctx); err != nil {
 		return err
 	}
 	grown := b.path("grown.git")
@@ -196,7 +172,7 @@ func (b *bench) compareSmallFetches(ctx context.Context, name, dir, tip string, 
 	use, err := b.server.watch(func() error {
 		for i, request := range requests {
 			began := time.Now()
-			if err := b.fetch(ctx, request); err != nil {
+			if err := b.fetch(ctx, "large", request); err != nil {
 				return err
 			}
 			walls[i] = time.Since(began)

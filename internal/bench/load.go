@@ -61,6 +61,16 @@ func (c *connection) do(request []byte) error {
 	})
 }
 
+// doAll makes calls one after the other.
+func (c *connection) doAll(calls []call) error {
+	for _, q := range calls {
+		if err := c.do(c.render(q)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // decode makes a call whose answer is JSON.
 func (c *connection) decode(q call, into any) error {
 	return c.answer(c.render(q), func(body io.Reader) error {

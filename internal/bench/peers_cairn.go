@@ -59,9 +59,14 @@ func (b *bench) cairnPeer() *peer {
 			},
 			log: func(repository string) func(*connection) error {
 				signed := token(repository)
-				return func(c *connection) error {
-					_, err := b.readLog(c, signed)
-					return err
+				var pages []call
+				return func(c *connection) (err error) {
+					if pages == nil {
+						if pages, err = b.logPages(c, signed); err != nil {
+							return err
+						}
+					}
+					return c.doAll(pages)
 				}
 			},
 		},

@@ -37,6 +37,7 @@ type server struct {
 	data       string
 	settings   []string
 	quiet      time.Duration // without work, after which it is taken to have none
+	withoutGit bool          // it finds no git, and so repacks nothing
 }
 
 // startServer starts the command on an empty directory and makes an
@@ -64,8 +65,12 @@ func (s *server) start(ctx context.Context) error {
 	if err := os.Remove(log); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	command := exec.Command(s.binary, arguments...)
+	if s.withoutGit {
+		command.Env = append(os.Environ(), "PATH=")
+	}
 	var err error
-	if s.process, err = startProcess(exec.Command(s.binary, arguments...), log); err != nil {
+	if s.process, err = startProcess(command, log); err != nil {
 		return err
 	}
 	if err := s.awaitReady(ctx); err != nil {
@@ -87,6 +92,12 @@ func (s *server) restart(ctx context.Context) error {
 	var err error
 	s.operator, err = client.NewOperator(s.url, s.adminToken, nil)
 	return err
+}
+
+// restartWithout restarts the server with or without git.
+func (s *server) restartWithout(ctx context.Context, git bool) error {
+	s.withoutGit = git
+	return s.restart(ctx)
 }
 
 // awaitReady waits until the server's log tells its addresses, and it answers.
@@ -206,6 +217,46 @@ func (s *server) settle(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// repack waits until a repository's background repack is done: levels hold all
+// but the little that is not worth another. Looking at every repository now
+// makes up for a look that the server forgot, as it may when it is stopped.
+func (s *server) repack(ctx context.Context, name string) error {
+	for began := time.Now(); ; {
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+		packs, err := s.packs(ctx, name)
+		if err != nil {
+			return err
+		}
+		if isRepacked(packs) {
+			return nil
+		}
+		if time.Since(began) > settleLimit {
+			return fmt.Errorf("repository %s is not repacked in %v", name, settleLimit)
+		}
+		if _, err := s.operator.CollectGarbage(ctx, nil); err != nil {
+			return fmt.Errorf("repack %s: %w", name, err)
+		}
+	}
+}
+
+// isRepacked tells whether the packs of a full repack, with their sidecars, hold
+// most bytes.
+func isRepacked(packs []cairn.Pack) bool {
+	var repacked, rest int64
+	sidecars := false
+	for _, p := range packs {
+		if p.Role == cairn.MixedPack {
+			rest += p.Size
+		} else {
+			repacked += p.Size
+		}
+		sidecars = sidecars || p.Sidecars
+	}
+	return sidecars && rest < repacked
 }
 
 // packs returns what a repository consists of, as the metadata has it.

@@ -17,7 +17,7 @@ import (
 var tinySizes = sizes{
 	measurement:  50 * time.Millisecond,
 	quiet:        50 * time.Millisecond,
-	largePack:    1 << 20,
+	largePack:    3 << 20, // enough to be repacked
 	logPages:     2,
 	logPage:      10,
 	gitTurns:     2,

@@ -14,14 +14,14 @@ import (
 	"github.com/cairn-storage/cairn/internal/demo"
 )
 
-// fetch sends a request of protocol version 2 for "large" and discards the
-// answer.
-func (b *bench) fetch(ctx context.Context, request []byte) error {
-	token, err := b.server.account.Token("large")
+// fetch sends a request of protocol version 2 for a repository and discards
+// the answer.
+func (b *bench) fetch(ctx context.Context, repository string, request []byte) error {
+	token, err := b.server.account.Token(repository)
 	if err != nil {
 		return err
 	}
-	return discardFetch(ctx, b.server.url+"/large.git", token, request)
+	return discardFetch(ctx, b.server.url+"/"+repository+".git", token, request)
 }
 
 // fetchAtOnce is a number of clients that send the same request at the same
@@ -29,7 +29,7 @@ func (b *bench) fetch(ctx context.Context, request []byte) error {
 func (b *bench) fetchAtOnce(ctx context.Context, clients int, request []byte) (err error) {
 	errs := make(chan error)
 	for range clients {
-		go func() { errs <- b.fetch(ctx, request) }()
+		go func() { errs <- b.fetch(ctx, "large", request) }()
 	}
 	for range clients {
 		err = errors.Join(err, <-errs)
