@@ -30,7 +30,7 @@ type Config struct {
 	Bucket      string `name:"bucket" default:"file:" help:"store of packs: file:DIR; without a directory, bucket in the data directory"`
 	ExternalURL string `name:"external-url" default:"" help:"what links and clone addresses begin with; empty: the listener's address"`
 
-	EgressAllow []netip.Prefix `name:"egress-allow" default:"" help:"private address ranges that upstreams and webhooks may reach"`
+	EgressAllow []netip.Prefix `name:"egress-allow" default:"" help:"private address ranges that upstreams and webhooks may reach, over plain http too"`
 
 	TLSCert       string `name:"tls-cert" default:"" help:"certificate chain in PEM, to serve HTTPS"`
 	TLSKey        string `name:"tls-key" default:"" help:"private key in PEM of tls-cert"`

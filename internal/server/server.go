@@ -22,6 +22,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/config"
+	"github.com/cairn-storage/cairn/internal/egress"
 	"github.com/cairn-storage/cairn/internal/gitexec"
 	"github.com/cairn-storage/cairn/internal/odb"
 	"github.com/cairn-storage/cairn/internal/secret"
@@ -46,6 +47,7 @@ type Server struct {
 	closers  []func() error // in the order of opening
 
 	store   *odb.Store
+	egress  *egress.Egress
 	service *service.Service
 	worker  atomic.Pointer[worker.Worker]
 	jobs    atomic.Pointer[worker.JobRunner]
@@ -57,6 +59,7 @@ type Server struct {
 	cutOff    context.CancelFunc // ends the contexts of those
 	url       string
 	opsURL    string
+	ports     ports      // of both
 	failed    chan error // of listeners
 	draining  atomic.Bool
 }
@@ -144,6 +147,8 @@ func (s *Server) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, s.store.Close)
+	s.egress = egress.New(egress.Options{Allow: c.EgressAllow, Own: s.ports.list})
+	s.closers = append(s.closers, s.egress.Close)
 	s.service = service.New(service.Options{
 		Store:    s.store,
 		Logger:   s.logger,
@@ -276,6 +281,7 @@ func (s *Server) listen(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w; choose another address with --listen", err)
 	}
+	s.ports.add(listener.Addr())
 	security, err := s.tlsConfig(listener.Addr())
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -308,6 +314,7 @@ func (s *Server) listenOps() {
 		s.logger.Warn("no metrics: ops-listen cannot be opened", "address", s.config.OpsListen, "error", err)
 		return
 	}
+	s.ports.add(listener.Addr())
 	s.ops = s.newHTTPServer(context.Background(), s.opsHandler(), 0)
 	s.opsURL = "http://" + hostPort(listener.Addr())
 	s.closers = append(s.closers, s.ops.Close)
