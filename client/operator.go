@@ -153,6 +153,28 @@ func (o *Operator) CheckRepository(ctx context.Context, organization, name strin
 	return result, err
 }
 
+// RepackResult says what a full repack did.
+type RepackResult struct {
+	PacksBefore int   `json:"packs_before"`
+	PacksAfter  int   `json:"packs_after"`
+	BytesBefore int64 `json:"bytes_before"` // of the packs
+	BytesAfter  int64 `json:"bytes_after"`
+	Dropped     int64 `json:"objects_dropped"` // objects that no ref led to of late
+}
+
+// RepackRepository packs a repository anew, whether that is due or not. While
+// another repack of it is under way the error has status 409. progress, which
+// may be nil, is told in words how far it is.
+func (o *Operator) RepackRepository(ctx context.Context, organization, name string, progress func(string)) (RepackResult, error) {
+	var result RepackResult
+	err := o.stream(ctx, repositoryPath(organization, name)+"/gc", &result, func(l line) {
+		if progress != nil {
+			progress(l.Message)
+		}
+	})
+	return result, err
+}
+
 // GarbageResult says what a collection did.
 type GarbageResult struct {
 	Repositories int   `json:"repositories"` // looked at
@@ -239,6 +261,7 @@ type line struct {
 	ObjectsDone  int             `json:"objects_done"`
 	Objects      int             `json:"objects"`
 	Repositories int             `json:"repositories_done"`
+	Message      string          `json:"message"`
 	Result       json.RawMessage `json:"result"`
 	Error        string          `json:"error"`
 	Status       int             `json:"status"`

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -104,27 +105,77 @@ func (r *repositories) check(cmd *cobra.Command, c *client.Operator, targets []t
 }
 
 func newGC() *cobra.Command {
-	o := new(operator)
-	return o.bind(&cobra.Command{
-		Use:   "gc",
-		Short: "Compact every repository and remove what is old enough to go",
-		Long:  "Compact every repository and remove what is old enough to go. A server does so in\nthe background anyway; this is for who will not wait.",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := o.open()
+	r := new(repositories)
+	cmd := &cobra.Command{
+		Use:   "gc [ORG/NAME]...",
+		Short: "Compact repositories and remove what is old enough to go",
+		Long: `Pack the repositories that are named anew. Without names, compact every repository
+that has more packs than it needs, and remove what is old enough to go. A server
+does so in the background anyway; this is for who will not wait.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if r.org != "" && len(args) == 0 {
+				return usageError{errors.New("--org needs names of repositories beside it")}
+			}
+			c, err := r.open()
 			if err != nil {
 				return err
 			}
-			progress := newProgress()
-			result, err := c.CollectGarbage(cmd.Context(), func(n int) { progress.show("%d repositories", n) })
-			progress.end()
+			if len(args) == 0 {
+				return r.collect(cmd, c)
+			}
+			targets, err := r.targets(cmd, c, args)
 			if err != nil {
 				return err
 			}
-			return o.show(cmd, result, func(w io.Writer) {
-				fmt.Fprintf(w, "%d repositories, %d of them compacted; removed: %d deleted repositories, %d packs, %d orphans (%d bytes)\n",
-					result.Repositories, result.Compacted, result.Purged, result.Packs, result.Orphans, result.OrphanBytes)
-			})
+			return r.repack(cmd, c, targets)
 		},
+	}
+	cmd.Flags().StringVar(&r.org, "org", "", "organization; without it, names begin with theirs: ORG/NAME")
+	return r.bind(cmd)
+}
+
+func (r *repositories) collect(cmd *cobra.Command, c *client.Operator) error {
+	progress := newProgress()
+	result, err := c.CollectGarbage(cmd.Context(), func(n int) { progress.show("%d repositories", n) })
+	progress.end()
+	if err != nil {
+		return err
+	}
+	return r.output.show(cmd, result, func(w io.Writer) {
+		fmt.Fprintf(w, "%d repositories, %d of them compacted; removed: %d deleted repositories, %d packs, %d orphans (%d bytes)\n",
+			result.Repositories, result.Compacted, result.Purged, result.Packs, result.Orphans, result.OrphanBytes)
 	})
+}
+
+// repacked is the result for one repository.
+type repacked struct {
+	Organization string `json:"organization"`
+	Repository   string `json:"repository"`
+	client.RepackResult
+}
+
+// repack packs repositories anew, one after the other. What is done before one
+// fails is shown.
+func (r *repositories) repack(cmd *cobra.Command, c *client.Operator, targets []target) error {
+	progress := newProgress()
+	results := []repacked{}
+	var failed error
+	for _, t := range targets {
+		result, err := c.RepackRepository(cmd.Context(), t.org, t.name, func(text string) {
+			progress.show("%s/%s: %s", t.org, t.name, text)
+		})
+		progress.end()
+		if err != nil {
+			failed = fmt.Errorf("%s/%s: %w", t.org, t.name, err)
+			break
+		}
+		results = append(results, repacked{t.org, t.name, result})
+	}
+	err := r.output.show(cmd, results, func(w io.Writer) {
+		for _, result := range results {
+			fmt.Fprintf(w, "%s/%s: %d packs of %d bytes before, %d packs of %d bytes now; %d objects dropped\n", result.Organization, result.Repository,
+				result.PacksBefore, result.BytesBefore, result.PacksAfter, result.BytesAfter, result.Dropped)
+		}
+	})
+	return errors.Join(failed, err)
 }

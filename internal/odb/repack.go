@@ -40,8 +40,9 @@ const minRetention = time.Hour
 // rest, and what neither a ref leads to nor one did within the retention time
 // is dropped. Beside one of the packs it puts the sidecars. Everything is
 // verified before one transaction replaces the packs; packs that came meanwhile
-// stay. progress may be nil. The replaced ones are left to readers of older snapshots until Sweep
-// collects them.
+// stay. The replaced ones are left to readers of older snapshots until Sweep
+// collects them. progress, which may be nil, is told now and then how far it is,
+// in words.
 //
 // No write may rely on what is dropped. So the fence comes first: writes that
 // were checked against an older state are refused with ErrOutdated from then
@@ -57,10 +58,10 @@ func (s *Store) Repack(ctx context.Context, key cairn.RepositoryKey, progress fu
 		progress = func(string) {}
 	}
 	if s.options.Git == nil {
-		return result, fmt.Errorf("repack: %w", gitexec.ErrUnavailable)
+		return result, cairn.Errorf(cairn.Unavailable, "a full repack needs git on the server's machine: %w", gitexec.ErrUnavailable)
 	}
 	if !s.beginRepack(key) {
-		return result, cairn.Errorf(cairn.Conflict, "the repository is being repacked already")
+		return result, cairn.Errorf(cairn.Conflict, "the repository is being repacked already; wait for that to end")
 	}
 	defer s.endRepack(key)
 	sn, fence, err := s.fence(ctx, key)

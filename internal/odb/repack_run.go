@@ -84,6 +84,7 @@ func (r *repack) run(ctx context.Context) error {
 	if r.view, err = r.sn.openPackView(ctx); err != nil {
 		return err
 	}
+	count := counter{what: "Packing objects", tell: r.progress}
 	for i, level := range r.plan {
 		if len(level.tips) == 0 {
 			i = -1
@@ -91,16 +92,27 @@ func (r *repack) run(ctx context.Context) error {
 		if err := r.write(ctx, i, cairn.HistoryPack, level.history); err != nil {
 			return err
 		}
+		count.show(r.packed())
 		for _, segment := range r.list.segments(r.sn, level.blobs, r.store.options.SegmentSize) {
 			if err := r.write(ctx, i, cairn.BlobPack, segment); err != nil {
 				return err
 			}
+			count.show(r.packed())
 		}
 	}
+	count.done(r.packed())
 	if err := r.stage(ctx); err != nil {
 		return err
 	}
 	return r.publish(ctx)
+}
+
+// packed is how many objects the new packs hold by now.
+func (r *repack) packed() (n int64) {
+	for _, m := range r.made {
+		n += int64(m.parsed.Len())
+	}
+	return n
 }
 
 // missingRoot is the error of an event's target that is not there as a whole.

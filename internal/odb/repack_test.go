@@ -288,6 +288,25 @@ func TestRepackedPacksAreNotMerged(t *testing.T) {
 	}
 }
 
+// One repack of a repository at a time.
+func TestSecondRepackIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withGit(t))
+	key := f.repository(t, "app")
+	f.commit(t, key, "refs/heads/main", map[string]string{"a": "1"})
+	var told []string
+	_, err := f.store.Repack(t.Context(), key, func(text string) {
+		told = append(told, text)
+		if _, err := f.store.Repack(t.Context(), key, nil); !errors.Is(err, cairn.Conflict) {
+			t.Errorf("while one is under way: got error %v", err)
+		}
+	})
+	if want := []string{"Enumerating objects: 3, done.\n", "Packing objects: 3, done.\n"}; err != nil || !slices.Equal(told, want) {
+		t.Errorf("told %q, %v, want %q", told, err, want)
+	}
+	repack(t, f, key)
+}
+
 func TestRepackOfNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, withGit(t))

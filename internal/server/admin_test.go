@@ -65,6 +65,9 @@ func TestOperatorAPI(t *testing.T) {
 	if result, err := c.CheckRepository(ctx, "acme", "team/app", nil); err != nil || len(result.Problems) > 0 {
 		t.Errorf("got %+v, %v", result, err)
 	}
+	if result, err := c.RepackRepository(ctx, "acme", "team/app", nil); err != nil || result != (client.RepackResult{}) {
+		t.Errorf("got %+v, %v", result, err)
+	}
 	if result, err := c.CollectGarbage(ctx, nil); err != nil || result.Repositories != 4 {
 		t.Errorf("got %+v, %v", result, err)
 	}
@@ -73,6 +76,7 @@ func TestOperatorAPI(t *testing.T) {
 		want int
 	}{
 		"check what is not there":     {second(c.CheckRepository(ctx, "acme", "nothing", nil)), http.StatusNotFound},
+		"repack what is not there":    {second(c.RepackRepository(ctx, "acme", "nothing", nil)), http.StatusNotFound},
 		"show what is not there":      {second(c.Repository(ctx, "acme", "../acme")), http.StatusNotFound},
 		"show of no organization":     {second(c.Repository(ctx, "nobody", "app")), http.StatusNotFound},
 		"take a taken name":           {second(c.CreateRepository(ctx, "acme", client.NewRepository{Name: "plain"})), http.StatusConflict},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/odb"
 )
@@ -51,6 +52,23 @@ func (s *Service) CollectGarbage(ctx context.Context, who cairn.Actor, progress 
 	swept, err := s.Sweep(ctx)
 	result.Purged, result.Packs, result.Orphans, result.OrphanBytes = swept.Repositories, swept.Packs, swept.Orphans, swept.Bytes
 	return result, err
+}
+
+// RepackRepository packs a repository anew, whether that is due or not, for the
+// operator. It is a Conflict while another repack of it is under way. progress
+// is told now and then how far it is, in words.
+func (s *Service) RepackRepository(ctx context.Context, who cairn.Actor, name cairn.RepositoryName, progress func(string)) (odb.RepackResult, error) {
+	if err := authorizeOperator(who); err != nil {
+		return odb.RepackResult{}, err
+	}
+	found, err := s.Repository(ctx, who, name)
+	if err != nil {
+		return odb.RepackResult{}, err
+	}
+	if err := admission.Enter(ctx, admission.Check); err != nil {
+		return odb.RepackResult{}, err
+	}
+	return s.store.Repack(ctx, found.RepositoryKey, progress)
 }
 
 // eachRepository calls f for all living repositories of all organizations.

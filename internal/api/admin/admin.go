@@ -40,6 +40,7 @@ func (f *face) routes() map[string]api.Handler {
 
 		"DELETE /admin/v1/organizations/{organization}/repositories/{name}":    f.deleteRepository,
 		"POST /admin/v1/organizations/{organization}/repositories/{name}/fsck": f.checkRepository,
+		"POST /admin/v1/organizations/{organization}/repositories/{name}/gc":   f.repackRepository,
 		"POST /admin/v1/gc": f.collectGarbage,
 	}
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/api"
@@ -77,6 +78,31 @@ func (f *face) checkRepository(w http.ResponseWriter, r *http.Request) error {
 		out.progress(checkProgress{done, all})
 	})
 	return out.end(checkResult{result.Packs, result.Objects, append([]string{}, result.Problems...)}, err)
+}
+
+type repackProgress struct {
+	Message string `json:"message"`
+}
+
+type repackResult struct {
+	PacksBefore int   `json:"packs_before"`
+	PacksAfter  int   `json:"packs_after"`
+	BytesBefore int64 `json:"bytes_before"`
+	BytesAfter  int64 `json:"bytes_after"`
+	Dropped     int64 `json:"objects_dropped"`
+}
+
+func (f *face) repackRepository(w http.ResponseWriter, r *http.Request) error {
+	who, err := f.auth.OperatorOf(r, r.PathValue("organization"))
+	if err != nil {
+		return err
+	}
+	out := stream{w: w, r: r}
+	result, err := f.service.RepackRepository(r.Context(), who, cairn.RepositoryName(r.PathValue("name")), func(text string) {
+		out.progress(repackProgress{strings.TrimSpace(text)})
+	})
+	before, after := result.Before, result.After
+	return out.end(repackResult{before.Packs, after.Packs, before.Bytes, after.Bytes, result.Dropped}, err)
 }
 
 type garbageProgress struct {
