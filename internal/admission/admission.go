@@ -33,10 +33,12 @@ const (
 	History Class = "history" // a search of history for a path
 	List    Class = "list"    // a listing of files in depth
 	Check   Class = "check"   // a check of a whole repository
+	Merge   Class = "merge"   // a merge, or its preview
+	Patch   Class = "patch"   // a patch that git applies
 )
 
 // Classes are all classes.
-var Classes = []Class{Fetch, Push, Commit, Diff, History, List, Check}
+var Classes = []Class{Fetch, Push, Commit, Diff, History, List, Check, Merge, Patch}
 
 // Outcome is how a wait for a slot ended.
 type Outcome string

@@ -80,6 +80,8 @@ type Config struct {
 	MaxDiffFileLines int           `name:"max-diff-file-lines" default:"2000" help:"most changed lines of a file that a diff shows"`
 	MaxEventStreams  int           `name:"max-event-streams" default:"128" help:"live event streams of one organization; more are answered 429"`
 	MaxWalkEntries   int64         `name:"max-walk-entries" default:"5000000" help:"tree entries that one listing or diff visits"`
+	GitTime          time.Duration `name:"git-time" default:"2m" help:"one command of git that a request waits for, such as a merge"`
+	GitMemory        Size          `name:"git-memory" default:"1GiB" help:"memory of such a command, beside the packs that it reads"`
 	MaxPackSize      Size          `name:"max-pack-size" default:"16GiB" help:"the pack of one push"`
 	MaxPackObjects   int64         `name:"max-pack-objects" default:"20000000" help:"objects in the pack of one push"`
 	MaxObjectSize    Size          `name:"max-object-size" default:"4GiB" help:"one object of a push, inflated"`

@@ -93,6 +93,9 @@ type Command struct {
 	// Background lets the command have only the processor time that others
 	// leave.
 	Background bool
+	// Memory bounds the bytes that the command holds beside the packs that it
+	// maps: more makes it fail. 0: no bound. Only Linux keeps it.
+	Memory int64
 }
 
 // ExitError is the error of a command that ran and failed.
@@ -136,6 +139,10 @@ func (g *Git) run(ctx context.Context, dir string, env []string, c Command) erro
 	defer release()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("git %s: %w", c.Args[0], err)
+	}
+	if c.Memory > 0 {
+		// It has hardly begun: what it took before this counts too.
+		limitMemory(cmd.Process.Pid, c.Memory)
 	}
 	if c.Background {
 		_ = unix.Setpriority(unix.PRIO_PROCESS, cmd.Process.Pid, niceness)

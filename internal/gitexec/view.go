@@ -1,6 +1,7 @@
 package gitexec
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +14,8 @@ import (
 
 // View is a private directory that git takes for a bare repository: it holds
 // links to some packs, and what commands write. It has no refs but those that
-// are set. It is not safe for concurrent changes; commands may run side by
-// side.
+// are set, and HEAD names none: so git looks for attributes nowhere. It is not
+// safe for concurrent changes; commands may run side by side.
 type View struct {
 	git *Git
 	dir string
@@ -39,7 +40,7 @@ func (g *Git) NewView(parent string, f git.ObjectFormat) (*View, error) {
 		os.MkdirAll(v.packDir(), 0o700),
 		os.Mkdir(v.Path("refs"), 0o700),
 		os.Mkdir(v.Path("work"), 0o700),
-		os.WriteFile(v.Path("HEAD"), []byte("ref: refs/heads/main\n"), 0o600),
+		os.WriteFile(v.Path("HEAD"), []byte("ref: refs/none\n"), 0o600),
 		os.WriteFile(v.Path("config"), []byte(config), 0o600))
 	if err != nil {
 		return nil, errors.Join(err, v.Close())
@@ -86,6 +87,15 @@ func (v *View) AddCommitGraph(graph PackFile) error {
 		return fmt.Errorf("commit-graph in a view: %w", err)
 	}
 	return nil
+}
+
+// SetRefs makes these the refs of the view, under their full names.
+func (v *View) SetRefs(refs map[git.RefName]git.ObjectID) error {
+	var b bytes.Buffer
+	for name, id := range refs {
+		fmt.Fprintf(&b, "%s %s\n", id, name)
+	}
+	return os.WriteFile(v.Path("packed-refs"), b.Bytes(), 0o600)
 }
 
 func (p PackFile) place(name string) error {

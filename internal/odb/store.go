@@ -25,9 +25,12 @@ type Options struct {
 	// belong to this process alone: Open empties it.
 	ScratchDir string
 	Logger     *slog.Logger
-	// Git packs anew what a full repack writes; without one, packs are only
-	// merged.
+	// Git packs anew what a full repack writes, merges and applies patches;
+	// without one, packs are only merged, and what needs git is Unavailable.
 	Git *gitexec.Git
+	// GitTime and GitMemory bound one command of git that a request waits for.
+	GitTime   time.Duration // default 2 minutes
+	GitMemory int64         // bytes beside the packs that it maps; default 1 GiB
 
 	CacheBytes  int64         // decoded objects kept in memory; default 64 MiB
 	InlineLimit int64         // largest pack kept in its row; default 256 KiB
@@ -50,6 +53,8 @@ type PushLimits struct {
 }
 
 func (o Options) withDefaults() Options {
+	setDefault(&o.GitTime, 2*time.Minute)
+	setDefault(&o.GitMemory, 1<<30)
 	setDefault(&o.CacheBytes, 64<<20)
 	setDefault(&o.InlineLimit, 256<<10)
 	setDefault(&o.MaxBuffered, 32<<20)

@@ -123,7 +123,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	c := s.config
 	stockGit, err := gitexec.Find(ctx)
 	if err != nil {
-		s.logger.Warn("repositories will not be repacked, only their small packs merged", "error", err)
+		s.logger.Warn("no merges, patches and notes through the API, and no full repacks", "error", err)
 	}
 	s.store, err = odb.Open(odb.Options{
 		Git:         stockGit,
@@ -136,6 +136,8 @@ func (s *Server) open(ctx context.Context) (err error) {
 		InlineLimit: int64(c.InlineLimit),
 		CompactAt:   c.CompactAt,
 		Retention:   c.Retention,
+		GitTime:     c.GitTime,
+		GitMemory:   int64(c.GitMemory),
 		Push: odb.PushLimits{
 			PackSize:   int64(c.MaxPackSize),
 			ObjectSize: int64(c.MaxObjectSize),

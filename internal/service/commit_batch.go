@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -19,13 +20,17 @@ const (
 // errNotMade is the answer to a commit whose batch ended in a panic.
 var errNotMade = cairn.Errorf(cairn.Internal, "the commit was not made")
 
-// queuedCommit is a commit in the queue of its branch. All but result and err
+// queuedCommit is a commit, or another write, in the queue of its branch. All but result and err
 // belong to its own caller again when its batch is done.
 type queuedCommit struct {
 	*CommitWriter
 	ctx    context.Context
 	result CommitResult
 	err    error
+
+	// alone, if not nil, is another kind of write, which has no
+	// CommitWriter: it is run for itself when its turn comes.
+	alone func()
 }
 
 // made is what a commit adds to the state of its batch.
@@ -56,6 +61,13 @@ type batch struct {
 // how many of them have their answer. A tip that something else moved meanwhile,
 // such as a push, makes all of them be made again.
 func (s *Service) makeCommits(queue []*queuedCommit) int {
+	if queue[0].alone != nil {
+		queue[0].alone()
+		return 1
+	}
+	if i := slices.IndexFunc(queue, func(c *queuedCommit) bool { return c.alone != nil }); i > 0 {
+		queue = queue[:i]
+	}
 	ctx, stop := whileAnyWaits(queue)
 	defer stop()
 	var n int

@@ -412,8 +412,10 @@ func (w *CommitWriter) Commit(ctx context.Context) (CommitResult, error) {
 }
 
 // branchKey names the branch among those of all repositories.
-func (w *CommitWriter) branchKey() string {
-	return string(w.repo.Organization) + "/" + string(w.repo.Repository) + " " + string(w.ref)
+func (w *CommitWriter) branchKey() string { return branchKey(w.repo.RepositoryKey, w.ref) }
+
+func branchKey(repo cairn.RepositoryKey, branch git.RefName) string {
+	return string(repo.Organization) + "/" + string(repo.Repository) + " " + string(branch)
 }
 
 // write makes the commit's objects, onto the state that earlier commits of the

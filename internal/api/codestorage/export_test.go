@@ -27,7 +27,7 @@ func Addresses() []Address {
 			if path.rest == "" {
 				continue
 			}
-			a := Address{r.method, path.prefix + path.rest, operation, r.organization, r.fail != nil}
+			a := Address{r.method, path.prefix + path.rest, operation, r.organization, r.fail != nil && operation != "POST repos/{repo}/merge"}
 			all = append(all, a)
 			if r.method == "GET" && strings.HasSuffix(path.rest, "/file") {
 				a.Method, a.Operation = "HEAD", strings.Replace(operation, "GET", "HEAD", 1)

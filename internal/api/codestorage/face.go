@@ -90,6 +90,8 @@ var routes = []route{
 	{method: "GET", preferred: "repos/{repo}/branch", handle: (*face).branch},
 	{method: "DELETE", v1: "repos/branches", preferred: "repos/{repo}/branches", handle: (*face).deleteBranch},
 	{method: "GET", v1: "repos/branches/diff", preferred: "repos/{repo}/branches/diff", handle: (*face).branchDiff},
+	{method: "GET", v1: "repos/merge/preview", preferred: "repos/{repo}/merge/preview", handle: (*face).previewMerge},
+	{method: "POST", v1: "repos/merge", preferred: "repos/{repo}/merge", handle: (*face).merge, fail: failMerge},
 
 	{method: "POST", v1: "repos/commit-pack", preferred: "repos/{repo}/commit-pack", handle: (*face).commitPack, fail: failCommit},
 	{method: "GET", v1: "repos/commits", preferred: "repos/{repo}/commits", handle: (*face).listCommits},

@@ -29,6 +29,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/api/apitest"
 	"github.com/cairn-storage/cairn/internal/api/codestorage"
 	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/gitexec"
 	"github.com/cairn-storage/cairn/internal/gittest"
 	"github.com/cairn-storage/cairn/internal/odb"
 	"github.com/cairn-storage/cairn/internal/service"
@@ -67,7 +68,11 @@ func newWorldOver(t testing.TB, metadata *sqlite.Metadata, change ...func(*servi
 		t.Fatal(err)
 	}
 	w := &world{org: "acme", bucket: bucket}
-	w.store, err = odb.Open(odb.Options{Metadata: metadata, Bucket: bucket, ScratchDir: filepath.Join(root, "scratch")})
+	stockGit, err := gitexec.Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.store, err = odb.Open(odb.Options{Metadata: metadata, Bucket: bucket, ScratchDir: filepath.Join(root, "scratch"), Git: stockGit})
 	if err != nil {
 		t.Fatal(err)
 	}

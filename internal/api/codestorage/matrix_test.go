@@ -125,7 +125,7 @@ var matrix = map[string]access{
 
 // soon are rows whose routes are being made.
 var soon = []string{
-	"POST repos/{repo}/merge", "GET repos/{repo}/merge/preview", "POST repos/{repo}/diff-commit", "POST repos/{repo}/restore-commit",
+	"POST repos/{repo}/diff-commit", "POST repos/{repo}/restore-commit",
 	"GET repos/{repo}/files/metadata", "GET repos/{repo}/blame", "POST repos/{repo}/grep", "POST repos/{repo}/archive",
 	"GET repos/{repo}/notes", "POST repos/{repo}/notes", "DELETE repos/{repo}/notes", "GET repos/{repo}/notes/refs",
 	"DELETE repos/{repo}/base", "POST repos/{repo}/pull-upstream", "GET repos/{repo}/events",
