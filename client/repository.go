@@ -100,11 +100,6 @@ func (c *Client) CreateRepository(ctx context.Context, in NewRepository) (Reposi
 	return made.repository(), err
 }
 
-// CreateFollowing makes the repository as one that follows an upstream.
-func (r *Repo) CreateFollowing(ctx context.Context, upstream Upstream) (Repository, error) {
-	return r.client.CreateRepository(ctx, NewRepository{Name: r.name, Upstream: &upstream})
-}
-
 // Repositories goes through the organization's repositories by name: those
 // whose name contains the text, whatever the case, all if it is empty. It ends
 // after an error.

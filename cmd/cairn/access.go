@@ -20,6 +20,7 @@ type access struct {
 	connection
 	output
 	token, org, key string
+	client          *client.Client // after repo
 }
 
 func (a *access) bind(cmd *cobra.Command) *cobra.Command {
@@ -45,41 +46,41 @@ func (a *access) repo(arg string) (*client.Repo, error) {
 	if err != nil {
 		return nil, err
 	}
-	org, name, credential, err := a.credential(arg)
+	name, credential, err := a.credential(arg)
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(a.server, credential, client.WithHTTPClient(h), client.WithUserAgent("cairn/"+version))
+	a.client, err = client.New(a.server, credential, client.WithHTTPClient(h), client.WithUserAgent("cairn/"+version))
 	if err != nil {
 		return nil, usageError{err}
 	}
-	a.org = org
-	return c.Repo(name), nil
+	return a.client.Repo(name), nil
 }
 
-func (a *access) credential(arg string) (org, name string, credential client.Option, err error) {
+func (a *access) credential(arg string) (name string, credential client.Option, err error) {
 	if a.token != "" {
 		org, claimed := readClaims(a.token)
 		if claimed != "" && arg == org+"/"+claimed {
 			arg = claimed
 		}
-		return org, arg, client.WithToken(a.token), nil
+		return arg, client.WithToken(a.token), nil
 	}
 	if a.key == "" {
-		return "", "", nil, usageError{fmt.Errorf("there is no credential: give --token or CAIRN_TOKEN, or --key and --org (CAIRN_KEY_FILE, CAIRN_ORG)")}
+		return "", nil, usageError{fmt.Errorf("there is no credential: give --token or CAIRN_TOKEN, or --key and --org (CAIRN_KEY_FILE, CAIRN_ORG)")}
 	}
-	if org, name, err = splitName(a.org, arg); err != nil {
-		return "", "", nil, err
+	org, name, err := splitName(a.org, arg)
+	if err != nil {
+		return "", nil, err
 	}
 	text, err := readInput(a.key)
 	if err != nil {
-		return "", "", nil, usageError{fmt.Errorf("--key: %w", err)}
+		return "", nil, usageError{fmt.Errorf("--key: %w", err)}
 	}
 	key, err := client.ParsePrivateKey(text)
 	if err != nil {
-		return "", "", nil, fmt.Errorf("%s: %w", a.key, err)
+		return "", nil, fmt.Errorf("%s: %w", a.key, err)
 	}
-	return org, name, client.WithKey(org, key), nil
+	return name, client.WithKey(org, key), nil
 }
 
 // readClaims reads of a token whose it is and for what. The server verifies it.

@@ -53,7 +53,7 @@ func (a *access) syncCreate() *cobra.Command {
 				return usageError{fmt.Errorf("%q is not OWNER/NAME", args[1])}
 			}
 			u.Provider, u.Owner, u.Name = args[0], args[1][:slash], args[1][slash+1:]
-			made, err := repo.CreateFollowing(cmd.Context(), u)
+			made, err := a.client.CreateRepository(cmd.Context(), client.NewRepository{Name: repo.Name(), Upstream: &u})
 			if err != nil {
 				return err
 			}
