@@ -181,6 +181,24 @@ func wantObjects(t testing.TB, p *Pack, want map[git.ObjectID]git.Object, cache 
 			t.Fatalf("reader of %s gives %d bytes, %v; want %d", id, len(data), err, size)
 		}
 		r.Close()
+		checkCopy(t, p, off, cache, o.Data)
+	}
+}
+
+// checkCopy compares what a reader writes by itself, after some was read.
+func checkCopy(t testing.TB, p *Pack, off int64, cache Cache, want []byte) {
+	t.Helper()
+	r, err := p.Open(off, cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	first := make([]byte, len(want)/2)
+	var rest bytes.Buffer
+	_, err = io.ReadFull(r, first)
+	n, err2 := r.WriteTo(&rest)
+	if err != nil || err2 != nil || int(n) != rest.Len() || !bytes.Equal(append(first, rest.Bytes()...), want) {
+		t.Fatalf("reader gives %d bytes and then writes %d, %v, %v; want %d in all", len(first), n, err, err2, len(want))
 	}
 }
 

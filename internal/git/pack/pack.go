@@ -594,6 +594,15 @@ func (r *Reader) Read(b []byte) (int, error) {
 	return r.whole.Read(b)
 }
 
+// WriteTo writes what is left of the content. It lets io.Copy do without a
+// buffer of its own, which would cost more than most objects.
+func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	if r.stream != nil {
+		return io.Copy(w, struct{ io.Reader }{r.stream})
+	}
+	return r.whole.WriteTo(w)
+}
+
 // Close frees what the reader holds.
 func (r *Reader) Close() error {
 	if r.stream != nil {

@@ -641,6 +641,7 @@ func TestLargeObjects(t *testing.T) {
 				t.Errorf("Open: %d bytes, %v", len(content), err)
 			}
 			r.Close()
+			checkCopy(t, got.Pack, off, cache, data)
 		}
 		var limit *LimitError
 		if _, err := got.Pack.Object(off, nil, int64(len(data))-1); !errors.As(err, &limit) {
