@@ -157,6 +157,10 @@ type Packs interface {
 	// that no manifest names any more become garbage as of the time, even if
 	// they were garbage before and named again meanwhile.
 	Replace(key RepositoryKey, old []PackID, added []Pack, at time.Time) error
+	// Debts returns how much of repositories is repacked and how much is not:
+	// of up to limit that have packs, deleted ones too, in the order of their
+	// keys, after the given one.
+	Debts(after RepositoryKey, limit int) ([]Debt, error)
 	// Share copies the whole manifest of one repository to another of the
 	// same organization, which called Advance: a fork. The order is kept; what
 	// the fork adds itself is newer.
@@ -164,11 +168,34 @@ type Packs interface {
 	// Garbage returns up to limit packs, of all organizations, that became
 	// garbage before the time.
 	Garbage(before time.Time, limit int) ([]GarbagePack, error)
+	// GarbageSize is the size of all garbage.
+	GarbageSize() (PacksSize, error)
 	// Collect ends a pack that Garbage returned in the same transaction. If no
 	// manifest names the pack it removes its row and returns true: once that
 	// is committed the caller may delete its keys from the Bucket. Else it
 	// only forgets that it was garbage. False too if it is not garbage.
 	Collect(OrganizationID, PackID) (bool, error)
+}
+
+// PacksSize is the size of some packs.
+type PacksSize struct {
+	Packs   int
+	Objects int64 // an object counts in each pack that holds it
+	Bytes   int64 // without the indexes
+}
+
+// Add counts one more pack.
+func (z *PacksSize) Add(p Pack) {
+	z.Packs++
+	z.Objects += p.Objects
+	z.Bytes += p.Size
+}
+
+// Debt is what there is to do for a full repack of a repository.
+type Debt struct {
+	RepositoryKey
+	Repacked PacksSize
+	Since    PacksSize // what came since
 }
 
 // GarbagePack is a pack that no manifest named at some time.

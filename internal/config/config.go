@@ -64,7 +64,7 @@ type Config struct {
 	ResponseCache Size          `name:"response-cache" default:"1GiB" help:"disk space for the packs of shallow and partial clones, sent again to who asks for the same; 0: off"`
 	InlineLimit   Size          `name:"inline-limit" default:"256KiB" help:"largest pack that is kept in the metadata store"`
 	CompactAt     int           `name:"compact-at" default:"32" help:"packs of a repository that make it due for compaction"`
-	Grace         time.Duration `name:"grace" default:"1h" help:"time that a pack lives on after nothing names it any more; longer than request-timeout at best"`
+	Grace         time.Duration `name:"grace" default:"1m" help:"time that a pack lives on after nothing names it any more, and longer while a request reads it"`
 	Retention     time.Duration `name:"retention" default:"168h" help:"time that a deleted repository is kept before it is purged"`
 	SweepEvery    time.Duration `name:"sweep-every" default:"15m" help:"time between two searches for what can be removed"`
 	OrphansAfter  time.Duration `name:"orphans-after" default:"24h" help:"age at which a stored pack that nothing ever named is removed; longer than any push"`

@@ -14,21 +14,8 @@ import (
 
 // RepackResult says what a full repack did.
 type RepackResult struct {
-	Before, After PacksSize
+	Before, After cairn.PacksSize
 	Dropped       int64 // objects that nothing led to
-}
-
-// PacksSize is how much a manifest names.
-type PacksSize struct {
-	Packs   int
-	Objects int64 // an object counts in each pack that holds it
-	Bytes   int64
-}
-
-func (z *PacksSize) add(p cairn.Pack) {
-	z.Packs++
-	z.Objects += p.Objects
-	z.Bytes += p.Size
 }
 
 // minRetention is how long what refs named is kept at least: as long as any
@@ -74,7 +61,7 @@ func (s *Store) Repack(ctx context.Context, key cairn.RepositoryKey, progress fu
 	}
 	s.noteRepack(sn)
 	for _, p := range sn.packs {
-		result.Before.add(p.info)
+		result.Before.Add(p.info)
 	}
 	r := &repack{store: s, sn: sn, progress: progress}
 	defer r.close()
@@ -85,7 +72,7 @@ func (s *Store) Repack(ctx context.Context, key cairn.RepositoryKey, progress fu
 		return result, fmt.Errorf("repack: %w", err)
 	}
 	for _, p := range r.staged {
-		result.After.add(p.Pack)
+		result.After.Add(p.Pack)
 	}
 	result.Dropped = sn.distinctObjects() - r.planned
 	return result, nil
@@ -95,23 +82,53 @@ func (s *Store) Repack(ctx context.Context, key cairn.RepositoryKey, progress fu
 // while.
 const minRepack = 1 << 20
 
-// RepackDue tells whether so much came since the last full repack that it is
-// time for the next: more than half the bytes and a quarter of the objects that
-// the last one left. Both, as deltas make much less of most bytes: so the work
-// of all repacks stays in proportion to what came.
-func (sn *Snapshot) RepackDue() bool {
-	if sn.store.options.Git == nil {
-		return false
-	}
-	var packed, since PacksSize
+// RepackDebt returns how many bytes came since the last full repack if these are
+// so many that it is time for the next, else 0.
+func (sn *Snapshot) RepackDebt() int64 {
+	var d cairn.Debt
 	for _, p := range sn.packs {
 		if p.info.Role == cairn.MixedPack {
-			since.add(p.info)
+			d.Since.Add(p.info)
 		} else {
-			packed.add(p.info)
+			d.Repacked.Add(p.info)
 		}
 	}
-	return since.Bytes > max(minRepack, packed.Bytes/2) && since.Objects > packed.Objects/4
+	return sn.store.due(d)
+}
+
+// due returns the bytes of a debt if it is time for a full repack: more than
+// half the bytes and a quarter of the objects that the last one left. Both, as
+// deltas make much less of most bytes: so the work of all repacks stays in
+// proportion to what came.
+func (s *Store) due(d cairn.Debt) int64 {
+	if s.options.Git == nil || d.Since.Bytes <= max(minRepack, d.Repacked.Bytes/2) || d.Since.Objects <= d.Repacked.Objects/4 {
+		return 0
+	}
+	return d.Since.Bytes
+}
+
+const debtsPerView = 1000
+
+// Indebted tells of all repositories for which it is time for a full repack, and
+// of the bytes that came to each since the last one.
+func (s *Store) Indebted(ctx context.Context, tell func(key cairn.RepositoryKey, debt int64)) error {
+	var after cairn.RepositoryKey
+	for {
+		var page []cairn.Debt
+		err := s.options.Metadata.View(ctx, func(tx cairn.Tx) (err error) {
+			page, err = tx.Packs().Debts(after, debtsPerView)
+			return err
+		})
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, d := range page {
+			if bytes := s.due(d); bytes > 0 {
+				tell(d.RepositoryKey, bytes)
+			}
+		}
+		after = page[len(page)-1].RepositoryKey
+	}
 }
 
 // beginRepack tells whether no other repack of the repository is under way in

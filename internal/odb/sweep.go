@@ -20,6 +20,9 @@ type SweepOptions struct {
 type SweepResult struct {
 	Repositories, Packs, Orphans int
 	Bytes                        int64 // of the orphans
+	// Garbage is what nothing names but is too young to go, or still read. It
+	// is only told if garbage was collected.
+	Garbage cairn.PacksSize
 }
 
 const sweepBatch = 256
@@ -101,7 +104,10 @@ func (s *Store) collectGarbage(ctx context.Context, o SweepOptions, r *SweepResu
 		}
 		r.Packs += len(gone)
 		if collected == 0 {
-			return nil
+			return s.options.Metadata.View(ctx, func(tx cairn.Tx) (err error) {
+				r.Garbage, err = tx.Packs().GarbageSize()
+				return err
+			})
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/odb"
+	"github.com/cairn-storage/cairn/internal/worker"
 )
 
 // metrics are the figures of a server, in a registry of its own.
@@ -25,10 +26,12 @@ type metrics struct {
 	repackTime  prometheus.Counter
 	repackBytes *prometheus.CounterVec
 	swept       *prometheus.CounterVec
+	garbage     prometheus.Gauge
+	garbageSize prometheus.Gauge
 	waits       *prometheus.HistogramVec
 }
 
-func newMetrics(store *odb.Store, version string, queued, eventStreams func() int) *metrics {
+func newMetrics(store *odb.Store, version string, backlog func() worker.Backlog, eventStreams func() int) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -54,6 +57,12 @@ func newMetrics(store *odb.Store, version string, queued, eventStreams func() in
 		swept: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cairn_swept_total", Help: "Things that sweeps removed, by kind.",
 		}, []string{"kind"}),
+		garbage: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "cairn_garbage_packs", Help: "Packs that nothing names and that are not removed yet.",
+		}),
+		garbageSize: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "cairn_garbage_bytes", Help: "Bytes of packs that nothing names and that are not removed yet.",
+		}),
 		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "cairn_work_wait_seconds",
 			Help:    "Time that heavy operations waited for a slot, by class and by how the wait ended.",
@@ -74,13 +83,15 @@ func newMetrics(store *odb.Store, version string, queued, eventStreams func() in
 		counter("cairn_response_cache_hits_total", "Shallow and partial clones that got a kept pack.", func() int64 { return store.Stats().Responses.Hits }),
 		counter("cairn_response_cache_misses_total", "Shallow and partial clones whose pack was made.", func() int64 { return store.Stats().Responses.Misses }),
 		gauge("cairn_response_cache_bytes", "Packs kept for identical shallow and partial clones.", func() float64 { return float64(store.Stats().Responses.Bytes) }),
-		m.requests, m.compactions, m.merged, m.repacks, m.repackTime, m.repackBytes, m.swept, m.waits, build,
+		m.requests, m.compactions, m.merged, m.repacks, m.repackTime, m.repackBytes, m.swept, m.garbage, m.garbageSize, m.waits, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("cairn_object_cache_bytes", "Decoded objects in memory.", func() float64 { return float64(store.Stats().CachedBytes) }),
 		gauge("cairn_open_packs", "Packs that are open for reading.", func() float64 { return float64(store.Stats().OpenPacks) }),
 		gauge("cairn_cached_snapshots", "Repositories whose last state is in memory.", func() float64 { return float64(store.Stats().Snapshots) }),
 		gauge("cairn_event_streams", "Live event streams that are open.", func() float64 { return float64(eventStreams()) }),
-		gauge("cairn_compaction_queue", "Repositories that wait for a look.", func() float64 { return float64(queued()) }),
+		gauge("cairn_compaction_queue", "Repositories that wait for a look.", func() float64 { return float64(backlog().Looks) }),
+		gauge("cairn_repack_queue", "Repositories that are due to be repacked.", func() float64 { return float64(backlog().Repacks) }),
+		gauge("cairn_repack_debt_bytes", "Bytes of repositories that are due to be repacked and came since they last were.", func() float64 { return float64(backlog().Debt) }),
 	)
 	return m
 }
@@ -116,7 +127,11 @@ func (m *metrics) repacked(r odb.RepackResult, err error, took time.Duration) {
 	m.repackBytes.WithLabelValues("written").Add(float64(r.After.Bytes))
 }
 
-func (m *metrics) sweptAway(r odb.SweepResult) {
+func (m *metrics) sweptAway(r odb.SweepResult, err error) {
+	if err == nil {
+		m.garbage.Set(float64(r.Garbage.Packs))
+		m.garbageSize.Set(float64(r.Garbage.Bytes))
+	}
 	m.swept.WithLabelValues("repository").Add(float64(r.Repositories))
 	m.swept.WithLabelValues("pack").Add(float64(r.Packs))
 	m.swept.WithLabelValues("orphan").Add(float64(r.Orphans))

@@ -160,7 +160,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 		Changed:  func(key cairn.RepositoryKey, bytes int64) { s.worker.Load().Changed(key, bytes) },
 		Enqueued: func(kind cairn.JobKind) { s.jobs.Load().Wake(kind) },
 	})
-	s.metrics = newMetrics(s.store, s.version, func() int { return s.worker.Load().Queued() }, s.service.EventStreams)
+	s.metrics = newMetrics(s.store, s.version, func() worker.Backlog { return s.worker.Load().Backlog() }, s.service.EventStreams)
 	s.openGate()
 	s.startWorker()
 	s.startJobs()
@@ -253,12 +253,25 @@ func (s *Server) openStores(ctx context.Context) error {
 	return nil
 }
 
+// garbageEvery is the time between two searches for packs that may go. Unlike
+// a whole sweep it costs next to nothing when there are none.
+const garbageEvery = time.Minute
+
+// swept counts what a sweep removes.
+func (s *Server) swept(sweep func(context.Context) (odb.SweepResult, error)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		result, err := sweep(ctx)
+		s.metrics.sweptAway(result, err)
+		return err
+	}
+}
+
 func (s *Server) startWorker() {
 	s.worker.Store(worker.Start(worker.Options{
-		Compact: func(ctx context.Context, key cairn.RepositoryKey) error {
-			result, err := s.service.CompactIfDue(ctx, key)
+		Compact: func(ctx context.Context, key cairn.RepositoryKey) (int64, error) {
+			result, debt, err := s.service.CompactIfDue(ctx, key)
 			s.metrics.compacted(result, err)
-			return err
+			return debt, err
 		},
 		Repack: func(ctx context.Context, key cairn.RepositoryKey) error {
 			begun := time.Now()
@@ -266,13 +279,12 @@ func (s *Server) startWorker() {
 			s.metrics.repacked(result, err, time.Since(begun))
 			return err
 		},
-		Sweep: func(ctx context.Context) error {
-			result, err := s.service.Sweep(ctx)
-			s.metrics.sweptAway(result)
-			return err
+		Indebted: s.service.Indebted,
+		Periodic: []worker.Periodic{
+			{Name: "sweep", Every: s.config.SweepEvery, Do: s.swept(s.service.Sweep)},
+			{Name: "garbage collection", Every: min(s.config.SweepEvery, garbageEvery), Do: s.swept(s.service.RemoveGarbage)},
 		},
-		SweepEvery: s.config.SweepEvery,
-		Logger:     s.logger,
+		Logger: s.logger,
 	}))
 	s.closers = append(s.closers, func() error { s.worker.Load().Close(); return nil })
 }

@@ -113,31 +113,43 @@ func (s *Service) eachRepositoryOf(ctx context.Context, org cairn.OrganizationID
 	}
 }
 
-// CompactIfDue merges the small packs of a repository that has many of them. It
-// is for the server's own background work, which acts for nobody.
-func (s *Service) CompactIfDue(ctx context.Context, key cairn.RepositoryKey) (odb.CompactResult, error) {
-	due, err := s.isDue(ctx, key, (*odb.Snapshot).Due)
-	if err != nil || !due {
-		return odb.CompactResult{}, err
+// CompactIfDue merges the small packs of a repository that has many of them, and
+// returns how many of its bytes wait for a full repack, 0 if none is due. It is
+// for the server's own background work, which acts for nobody.
+func (s *Service) CompactIfDue(ctx context.Context, key cairn.RepositoryKey) (result odb.CompactResult, debt int64, err error) {
+	due, debt, err := s.look(ctx, key)
+	if err == nil && due {
+		result, err = s.store.Compact(ctx, key)
 	}
-	return s.store.Compact(ctx, key)
+	return result, debt, err
 }
 
 // RepackIfDue packs a repository anew to which much has come since it was last
 // packed. It is for the server's own background work, which acts for nobody.
 func (s *Service) RepackIfDue(ctx context.Context, key cairn.RepositoryKey) (odb.RepackResult, error) {
-	due, err := s.isDue(ctx, key, (*odb.Snapshot).RepackDue)
-	if err != nil || !due {
+	_, debt, err := s.look(ctx, key)
+	if err != nil || debt == 0 {
 		return odb.RepackResult{}, err
 	}
 	return s.store.Repack(ctx, key, nil)
 }
 
-func (s *Service) isDue(ctx context.Context, key cairn.RepositoryKey, due func(*odb.Snapshot) bool) (bool, error) {
+// Indebted tells of the repositories that RepackIfDue would repack, and how
+// many bytes of each wait for that; perhaps of some that are deleted as well.
+func (s *Service) Indebted(ctx context.Context, tell func(key cairn.RepositoryKey, debt int64)) error {
+	return s.store.Indebted(ctx, tell)
+}
+
+// look tells whether a repository has so many packs that they should be merged,
+// and how many of its bytes wait for a full repack.
+func (s *Service) look(ctx context.Context, key cairn.RepositoryKey) (due bool, debt int64, err error) {
 	sn, err := s.store.SnapshotOf(ctx, key)
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	defer sn.Close()
-	return sn.Repository().DeletedAt.IsZero() && due(sn), nil
+	if !sn.Repository().DeletedAt.IsZero() {
+		return false, 0, nil
+	}
+	return sn.Due(), sn.RepackDebt(), nil
 }

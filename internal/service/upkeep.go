@@ -50,6 +50,13 @@ func (s *Service) CheckRepository(ctx context.Context, who cairn.Actor, name cai
 	return result, nil
 }
 
+// RemoveGarbage removes packs that nothing names any more and that are old
+// enough to go: the part of Sweep that costs little. It is for the server's own
+// background work, which acts for nobody.
+func (s *Service) RemoveGarbage(ctx context.Context) (odb.SweepResult, error) {
+	return s.store.Sweep(ctx, odb.SweepOptions{GarbageBefore: s.now().Add(-s.upkeep.Grace)})
+}
+
 // Sweep removes what is old enough to go. It is for the server's own
 // background work, which acts for nobody.
 func (s *Service) Sweep(ctx context.Context) (odb.SweepResult, error) {

@@ -151,6 +151,29 @@ func (t packs) named(org cairn.OrganizationID, id cairn.PackID) (bool, error) {
 	return t.exists(`SELECT 1 FROM manifests WHERE organization = $1 AND pack = $2 LIMIT 1`, string(org), string(id))
 }
 
+func (t packs) Debts(after cairn.RepositoryKey, n int) (list []cairn.Debt, err error) {
+	err = t.query(Read, `SELECT m.organization, m.repository,
+			CAST(SUM(CASE WHEN p.role <> $4 THEN 1 ELSE 0 END) AS BIGINT),
+			CAST(SUM(CASE WHEN p.role <> $4 THEN p.objects ELSE 0 END) AS BIGINT),
+			CAST(SUM(CASE WHEN p.role <> $4 THEN p.size ELSE 0 END) AS BIGINT),
+			CAST(SUM(CASE WHEN p.role = $4 THEN 1 ELSE 0 END) AS BIGINT),
+			CAST(SUM(CASE WHEN p.role = $4 THEN p.objects ELSE 0 END) AS BIGINT),
+			CAST(SUM(CASE WHEN p.role = $4 THEN p.size ELSE 0 END) AS BIGINT)
+		FROM (SELECT DISTINCT organization, repository FROM manifests
+			WHERE (organization, repository) > ($1, $2) ORDER BY organization, repository LIMIT CAST($3 AS BIGINT)) r
+		JOIN manifests m ON m.organization = r.organization AND m.repository = r.repository
+		JOIN packs p ON p.organization = m.organization AND p.id = m.pack
+		GROUP BY m.organization, m.repository ORDER BY m.organization, m.repository`,
+		values(string(after.Organization), string(after.Repository), limit(n), int64(cairn.MixedPack)), func(r *Row) {
+			list = append(list, cairn.Debt{
+				RepositoryKey: cairn.RepositoryKey{Organization: cairn.OrganizationID(r.Text(0)), Repository: cairn.RepositoryID(r.Text(1))},
+				Repacked:      cairn.PacksSize{Packs: int(r.Int(2)), Objects: r.Int(3), Bytes: r.Int(4)},
+				Since:         cairn.PacksSize{Packs: int(r.Int(5)), Objects: r.Int(6), Bytes: r.Int(7)},
+			})
+		})
+	return list, err
+}
+
 func (t packs) Share(from, to cairn.RepositoryKey) error {
 	if from.Organization != to.Organization {
 		return cairn.Errorf(cairn.Internal, "packs are shared only inside an organization")
@@ -177,6 +200,14 @@ func (t packs) Garbage(before time.Time, n int) (list []cairn.GarbagePack, err e
 			})
 		})
 	return list, err
+}
+
+func (t packs) GarbageSize() (z cairn.PacksSize, err error) {
+	err = t.query(Read, `SELECT COUNT(*), CAST(COALESCE(SUM(p.objects), 0) AS BIGINT), CAST(COALESCE(SUM(p.size), 0) AS BIGINT)
+		FROM garbage g JOIN packs p ON p.organization = g.organization AND p.id = g.pack`, nil, func(r *Row) {
+		z = cairn.PacksSize{Packs: int(r.Int(0)), Objects: r.Int(1), Bytes: r.Int(2)}
+	})
+	return z, err
 }
 
 func (t packs) Collect(org cairn.OrganizationID, id cairn.PackID) (bool, error) {

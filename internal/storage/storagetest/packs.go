@@ -95,6 +95,61 @@ var packCases = map[string]func(*testing.T, store){
 		})
 		sameList(t, "manifest after a conflict", s.manifest(key), []cairn.PackID{packID(4), packID(3), packID(2)})
 	},
+	"debts": func(t *testing.T, s store) {
+		history, blobs := pack(1), pack(2)
+		history.Role, blobs.Role = cairn.HistoryPack, cairn.BlobPack
+		a, b, c := s.repositoryOf("a", "1").RepositoryKey, s.repositoryOf("a", "2").RepositoryKey, s.repositoryOf("c", "1").RepositoryKey
+		if b.Repository < a.Repository {
+			a, b = b, a
+		}
+		s.repositoryOf("b", "empty")
+		s.write(a, func(tx cairn.Tx, _ int64) error { return tx.Packs().Add(a, history, blobs, inline(3, 30), pack(4)) })
+		s.write(b, func(tx cairn.Tx, _ int64) error { return tx.Packs().Share(a, b) })
+		s.write(b, func(tx cairn.Tx, _ int64) error { return tx.Packs().Add(b, pack(5)) })
+		s.write(c, func(tx cairn.Tx, _ int64) error { return tx.Packs().Add(c, blobs) })
+		sum := func(packs ...cairn.Pack) (z cairn.PacksSize) {
+			for _, p := range packs {
+				z.Add(p)
+			}
+			return z
+		}
+		want := []cairn.Debt{
+			{RepositoryKey: a, Repacked: sum(history, blobs), Since: sum(inline(3, 30), pack(4))},
+			{RepositoryKey: b, Repacked: sum(history, blobs), Since: sum(inline(3, 30), pack(4), pack(5))},
+			{RepositoryKey: c, Repacked: sum(blobs)},
+		}
+		s.view(func(tx cairn.Tx) error {
+			var got []cairn.Debt
+			after := cairn.RepositoryKey{}
+			for _, n := range []int{2, 9, 9} {
+				page, err := tx.Packs().Debts(after, n)
+				if err != nil {
+					return err
+				}
+				if got = append(got, page...); len(got) > 0 {
+					after = got[len(got)-1].RepositoryKey
+				}
+			}
+			sameList(t, "debts", got, want)
+			return nil
+		})
+	},
+	"the size of the garbage": func(t *testing.T, s store) {
+		size := func() (z cairn.PacksSize) {
+			s.view(func(tx cairn.Tx) (err error) { z, err = tx.Packs().GarbageSize(); return err })
+			return z
+		}
+		same(t, "size of none", size(), cairn.PacksSize{})
+		key := s.repository("site").RepositoryKey
+		s.write(key, func(tx cairn.Tx, _ int64) error { return tx.Packs().Add(key, pack(1), inline(2, 20), pack(3)) })
+		s.write(key, func(tx cairn.Tx, _ int64) error {
+			return tx.Packs().Replace(key, []cairn.PackID{packID(1), packID(2)}, nil, day(5))
+		})
+		var want cairn.PacksSize
+		want.Add(pack(1))
+		want.Add(inline(2, 20))
+		same(t, "size", size(), want)
+	},
 	"what a fork names is no garbage": func(t *testing.T, s store) {
 		key, fork := s.repository("site").RepositoryKey, s.repository("fork").RepositoryKey
 		for _, n := range []int{11, 12, 13} {
