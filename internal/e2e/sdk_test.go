@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// TestOfficialSDK runs the official Code Storage SDK, unmodified, against the
-// server. `make test` installs Node.js and the SDK.
+// TestOfficialSDK runs the official Code Storage SDK, unmodified, against a
+// server over TLS: every method of it. `make test` installs Node.js and the SDK.
 func TestOfficialSDK(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("sdk/node_modules/@pierre/storage"); err != nil {
 		t.Fatal("the SDK is not installed: run `make test-deps`")
 	}
-	s := newServer(t)
+	s := newServer(t, "--tls-self-signed")
 	der, err := x509.MarshalPKCS8PrivateKey(s.key)
 	if err != nil {
 		t.Fatal(err)
@@ -25,8 +25,10 @@ func TestOfficialSDK(t *testing.T) {
 	if err := os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", "core.mjs", s.url(""), key)
+	authority := filepath.Join(s.data, "tls", "ca.pem")
+	cmd := exec.CommandContext(t.Context(), "node", "run.mjs", s.url(""), key, authority)
 	cmd.Dir = "sdk"
+	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+authority)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s\n%s", err, out, s.log)

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -110,7 +112,7 @@ func (s *server) start() time.Duration {
 	go func(cmd *exec.Cmd) { exited <- cmd.Wait() }(s.cmd)
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		if resp, err := http.Get(s.url("/readyz")); err == nil {
+		if resp, err := anyServer.Get(s.url("/readyz")); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return time.Since(began)
@@ -141,7 +143,15 @@ func (s *server) stop(sig syscall.Signal) error {
 	return err
 }
 
-func (s *server) url(path string) string { return "http://" + s.addr + path }
+func (s *server) url(path string) string {
+	if slices.Contains(s.args, "--tls-self-signed") {
+		return "https://" + s.addr + path
+	}
+	return "http://" + s.addr + path
+}
+
+// anyServer trusts every server: it only asks whether one is there.
+var anyServer = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // on loopback
 
 // cairn runs an administrative command against the server.
 func (s *server) cairn(args ...string) string {

@@ -1,0 +1,31 @@
+// Upstreams, their credentials, and webhooks.
+import assert from 'node:assert/strict';
+import * as sdk from '@pierre/storage';
+import { has, repository, storage } from './lib.mjs';
+
+export default {
+  async 'upstreams: there is none to pull from'() {
+    if (!has('repos/pull-upstream')) return;
+    const { repo } = await repository('no-upstream');
+    await assert.rejects(repo.pullUpstream(), { name: 'ApiError', status: 400 });
+    await assert.rejects(storage.repo({ id: 'no/repo' }).pullUpstream({ ref: 'main' }), { status: 404 });
+  },
+
+  async 'credentials: one for a repository'() {
+    if (!has('repos/git-credentials')) return;
+    await repository('credentials');
+    const made = await storage.createGitCredential({ repoId: 'credentials', username: 'git', password: 'secret' });
+    assert.ok(made.id && Date.parse(made.createdAt));
+    await assert.rejects(storage.createGitCredential({ repoId: 'credentials', password: 'x' }), /already exists|one credential/i);
+    assert.equal((await storage.updateGitCredential({ id: made.id, password: 'other' })).id, made.id);
+    await storage.deleteGitCredential({ id: made.id });
+    await assert.rejects(storage.deleteGitCredential({ id: made.id }), /not found/i);
+    await assert.rejects(storage.updateGitCredential({ id: made.id, password: 'x' }), /not found/i);
+  },
+
+  async 'the verifier of webhooks'() {
+    assert.deepEqual(sdk.parseSignatureHeader('t=1,sha256=ab'), { timestamp: '1', signature: 'ab' });
+    assert.equal((await sdk.validateWebhookSignature('{}', 't=1,sha256=ab', 'secret')).valid, false);
+    assert.equal((await sdk.validateWebhook('{}', {}, 'secret')).valid, false);
+  },
+};
