@@ -25,6 +25,16 @@ func (s *Store) PackWithoutGit(nth int) {
 	}
 }
 
+// BeforePack calls f before each pack of a repack is made.
+func (s *Store) BeforePack(f func() error) {
+	s.packObjects = func(ctx context.Context, v *gitexec.View, o packOrder) (string, error) {
+		if err := f(); err != nil {
+			return "", err
+		}
+		return gitPackObjects(ctx, v, o)
+	}
+}
+
 // write makes the pack, without deltas.
 func (o packOrder) write(ctx context.Context) (string, error) {
 	spool := pack.NewSpool(spoolMemory, nil)

@@ -42,9 +42,13 @@ func repack(t testing.TB, f *fixture, key cairn.RepositoryKey) odb.RepackResult 
 // moveRef moves a ref as the service does.
 func (f *fixture) moveRef(t testing.TB, key cairn.RepositoryKey, name git.RefName, to git.ObjectID) {
 	t.Helper()
-	sn := f.snapshot(t, key)
+	sn, err := f.store.SnapshotOf(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sn.Close()
 	old, _ := sn.Ref(name)
-	_, err := f.store.Apply(t.Context(), key, odb.Update{
+	_, err = f.store.Apply(t.Context(), key, odb.Update{
 		Refs: []cairn.RefUpdate{{Name: name, Old: old.Target, New: to}}, Since: sn.Repository().Version})
 	if err != nil {
 		t.Fatal(err)
