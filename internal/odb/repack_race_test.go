@@ -220,7 +220,7 @@ func (m *meeting) writeTo(ctx context.Context, key cairn.RepositoryKey, random *
 	case n < 18:
 		err = m.name(ctx, random)
 	default:
-		err = m.fork(ctx, key, random)
+		err = m.fork(ctx, random)
 	}
 	switch {
 	case errors.Is(err, odb.ErrOutdated):
@@ -371,14 +371,14 @@ func (m *meeting) takeChecked(random *rand.Rand) (checkedWrite, bool) {
 
 // fork makes a fork with the branches of the source and one that names an old
 // commit. There are three repositories at most: then one is forgotten.
-func (m *meeting) fork(ctx context.Context, from cairn.RepositoryKey, random *rand.Rand) error {
+func (m *meeting) fork(ctx context.Context, random *rand.Rand) error {
 	w, ok := m.takeChecked(random)
 	if !ok || len(w.packs) > 0 {
 		w.sn.Close()
 		return nil
 	}
 	defer w.sn.Close()
-	from = w.sn.Repository().RepositoryKey
+	from := w.sn.Repository().RepositoryKey
 	key := cairn.RepositoryKey{Organization: m.org.ID, Repository: cairn.RepositoryID(cairn.NewID())}
 	_, err := m.store.Fork(ctx, from, w.sn.Repository().Version, "test", func(r cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
 		r.RepositoryKey, r.Name, r.Version, r.Fence = key, cairn.RepositoryName(key.Repository), 0, 0

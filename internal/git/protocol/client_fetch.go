@@ -72,17 +72,12 @@ func (a *ServerAdvertisement) ReadFetch(r *Reader) (io.Reader, error) {
 		}
 		return NewDemux(r), nil
 	}
-	for {
-		line, err := r.answerLine()
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case string(line) == "NAK", bytes.HasPrefix(line, []byte("ACK ")):
-		default:
-			return nil, malformed("expected ACK or NAK, got %q", clip(line))
-		}
-		break
+	line, err := r.answerLine()
+	if err != nil {
+		return nil, err
+	}
+	if string(line) != "NAK" && !bytes.HasPrefix(line, []byte("ACK ")) {
+		return nil, malformed("expected ACK or NAK, got %q", clip(line))
 	}
 	if !a.Capabilities.Has("side-band-64k") {
 		return r.Rest(), nil
