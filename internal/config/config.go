@@ -72,6 +72,7 @@ type Config struct {
 	MaxCommitFiles   int           `name:"max-commit-files" default:"100000" help:"paths that one commit through the API changes"`
 	MaxFileSize      Size          `name:"max-file-size" default:"4GiB" help:"one file of a commit through the API"`
 	MaxRequestSize   Size          `name:"max-request-size" default:"16GiB" help:"all files of one commit through the API"`
+	MaxPatchSize     Size          `name:"max-patch-size" default:"64MiB" help:"the patch of one commit through the API"`
 	MaxLineSize      Size          `name:"max-line-size" default:"6MiB" help:"one NDJSON line"`
 	MaxTokenTTL      time.Duration `name:"max-token-ttl" default:"87600h" help:"time from a token's iat to its exp"`
 	MaxPolicyRules   int           `name:"max-policy-rules" default:"256" help:"ref rules in one token"`

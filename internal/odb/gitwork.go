@@ -308,18 +308,27 @@ func (t *taker) entry(ctx context.Context, e git.TreeEntry, bases []git.ObjectID
 		return t.keep(ctx, e)
 	}
 	t.done[e.ID] = true
-	o, err := t.view.loose(e.ID)
+	err := t.written(e.ID)
+	if isNoObject(err) {
+		return t.keep(ctx, e)
+	}
+	return err
+}
+
+// written takes a blob that git wrote; ErrNoObject if it wrote none of that id.
+func (t *taker) written(id git.ObjectID) error {
+	o, err := t.view.loose(id)
 	if err != nil {
 		return err
 	}
 	if o == nil {
-		return t.keep(ctx, e)
+		return noObject(id)
 	}
 	defer o.Close()
 	if o.Type != git.BlobObject {
-		return fmt.Errorf("object %s that git wrote is a %s, not a blob", e.ID, o.Type)
+		return fmt.Errorf("object %s that git wrote is a %s, not a blob", id, o.Type)
 	}
-	return t.same(e.ID)(t.pack.AddReader(git.BlobObject, o.Size, o))
+	return t.same(id)(t.pack.AddReader(git.BlobObject, o.Size, o))
 }
 
 // keep makes sure that an object that the packs hold stays: what is not

@@ -143,7 +143,10 @@ func parseMerge(f git.ObjectFormat, out []byte) (tree git.ObjectID, conflicts []
 	}
 	items = items[1:]
 	for len(items) > 0 && len(items[0]) > 0 {
-		path, stage, entry, err := parseStage(items[0])
+		path, stage, entry, err := parseEntry(items[0])
+		if err == nil && stage == 0 {
+			err = fmt.Errorf("no conflict: %q", clipBytes(items[0]))
+		}
 		if err != nil {
 			return tree, nil, err
 		}
@@ -160,14 +163,15 @@ func parseMerge(f git.ObjectFormat, out []byte) (tree git.ObjectID, conflicts []
 	return tree, conflicts, err
 }
 
-func parseStage(item []byte) (path string, stage int, e git.TreeEntry, err error) {
-	bad := fmt.Errorf("malformed conflict: %q", clipBytes(item))
+// parseEntry reads "<mode> <id> <stage>\t<path>".
+func parseEntry(item []byte) (path string, stage int, e git.TreeEntry, err error) {
+	bad := fmt.Errorf("malformed entry: %q", clipBytes(item))
 	head, path, ok := strings.Cut(string(item), "\t")
 	fields := strings.Fields(head)
 	if !ok || len(fields) != 3 {
 		return "", 0, e, bad
 	}
-	if stage, err = strconv.Atoi(fields[2]); err != nil || stage < 1 || stage > 3 {
+	if stage, err = strconv.Atoi(fields[2]); err != nil || stage < 0 || stage > 3 {
 		return "", 0, e, bad
 	}
 	if e.Mode, err = git.ParseFileMode(fields[0]); err != nil {

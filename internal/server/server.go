@@ -208,6 +208,7 @@ func limits(c config.Config) service.Limits {
 		CommitFiles:   c.MaxCommitFiles,
 		FileSize:      int64(c.MaxFileSize),
 		RequestSize:   int64(c.MaxRequestSize),
+		PatchSize:     int64(c.MaxPatchSize),
 		LineSize:      int(c.MaxLineSize),
 		TokenTTL:      c.MaxTokenTTL,
 		PolicyRules:   c.MaxPolicyRules,

@@ -23,13 +23,13 @@ var errNotMade = cairn.Errorf(cairn.Internal, "the commit was not made")
 // queuedCommit is a commit, or another write, in the queue of its branch. All but result and err
 // belong to its own caller again when its batch is done.
 type queuedCommit struct {
-	*CommitWriter
+	*draft
 	ctx    context.Context
 	result CommitResult
 	err    error
 
 	// alone, if not nil, is another kind of write, which has no
-	// CommitWriter: it is run for itself when its turn comes.
+	// draft: it is run for itself when its turn comes.
 	alone func()
 }
 
@@ -91,7 +91,7 @@ func (s *Service) makeCommits(queue []*queuedCommit) int {
 		return n
 	case errors.As(err, &conflict):
 		err = cairn.Errorf(cairn.Conflict, "%w after %d tries: other writers are faster; try again later",
-			&TipError{queue[0].request.Branch, conflict.Current}, maxTries)
+			&TipError{queue[0].target.Branch, conflict.Current}, maxTries)
 	case isRefused(err) && n > 1:
 		// Each has its own answer.
 		for _, c := range queue[:n] {
@@ -153,9 +153,9 @@ func (b *batch) add(c *queuedCommit) (CommitResult, error) {
 	}
 	b.branch = cairn.Ref{Name: m.update.Name, Target: m.update.New}
 	b.good, b.refs = append(b.good, c), append(b.refs, m.update)
-	result := CommitResult{Commit: m.update.New, Tree: m.links.Tree, Branch: c.request.Branch, Old: m.update.Old, Blobs: c.contents.blobs}
+	result := CommitResult{Commit: m.update.New, Tree: m.links.Tree, Branch: c.target.Branch, Old: m.update.Old, Blobs: c.content.blobs()}
 	result.PackBytes = c.pack.Size() + int64(c.repo.Format.Size())
-	for _, p := range c.contents.staged() {
+	for _, p := range c.content.staged() {
 		result.PackBytes += p.Size
 	}
 	return result, nil
@@ -172,7 +172,7 @@ func (s *Service) storeCommits(ctx context.Context, b *batch) error {
 		if err := pack.Append(c.pack); err != nil {
 			return err
 		}
-		writes[i] = refWrite{Who: c.who, Packs: c.contents.staged(), Updates: b.refs[i : i+1], History: b}
+		writes[i] = refWrite{Who: c.who, Packs: c.content.staged(), Updates: b.refs[i : i+1], History: b}
 	}
 	staged, err := pack.Finish(ctx, repo.Organization)
 	if err != nil {
@@ -180,12 +180,12 @@ func (s *Service) storeCommits(ctx context.Context, b *batch) error {
 	}
 	writes[0].Packs = append(writes[0].Packs, staged)
 	err = s.apply(ctx, b.Snapshot, writes...)
-	refused := err != nil && isRefused(err)
-	for _, c := range b.good {
-		c.contents.used = c.contents.used || !refused
-	}
-	if refused {
+	if err != nil && isRefused(err) {
 		s.store.Discard(ctx, staged)
+		return err
+	}
+	for _, c := range b.good {
+		c.content.stored()
 	}
 	return err
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -100,22 +99,9 @@ func (e *TipError) Error() string {
 // CommitWriter takes the bytes of a commit's files and then makes the commit.
 // It is used by one goroutine. Close it in every case.
 type CommitWriter struct {
-	service  *Service
-	who      cairn.Actor
-	repo     cairn.Repository
-	ref      git.RefName // stored
-	request  CommitRequest
-	expected git.ObjectID
-	guarded  bool
-	author   git.Signature
-	by       git.Signature // the committer
-	changes  []FileChange  // checked, one per path
+	*draft
+	changes  []FileChange // checked, one per path
 	contents *contents
-
-	// pack takes the objects of the commit: first its small contents, once,
-	// then trees and commit, as often as they are made.
-	pack  *odb.PackBuilder
-	blobs int // objects of pack that are contents
 }
 
 // BeginCommit checks everything about a commit that can be known before the
@@ -126,20 +112,15 @@ func (s *Service) BeginCommit(ctx context.Context, who cairn.Actor, repo cairn.R
 		return nil, err
 	}
 	defer sn.Close()
-	w := &CommitWriter{service: s, who: who, repo: sn.Repository(), request: request}
-	if err := w.checkTarget(); err != nil {
-		return nil, err
-	}
-	if err := w.checkInfo(); err != nil {
+	d := &draft{service: s, who: who, repo: sn.Repository(), target: request.CommitTarget, info: request.CommitInfo}
+	w := &CommitWriter{draft: d}
+	if err := d.check(); err != nil {
 		return nil, err
 	}
 	if w.changes, err = s.checkChanges(request.Files); err != nil {
 		return nil, err
 	}
-	if err := checkNoPush(who, w.repo, w.ref); err != nil {
-		return nil, err
-	}
-	if _, err := w.start(ctx, &batch{Snapshot: sn}); err != nil {
+	if err := d.checkPlace(ctx, sn); err != nil {
 		return nil, err
 	}
 	if len(w.changes) > manyChanges {
@@ -148,6 +129,7 @@ func (s *Service) BeginCommit(ctx context.Context, who cairn.Actor, repo cairn.R
 		}
 	}
 	w.contents = newContents(s, w.repo, request.Files, w.changes)
+	d.content = w
 	return w, nil
 }
 
@@ -166,96 +148,7 @@ func (w *CommitWriter) AddChunk(ctx context.Context, contentID string, data []by
 // Close frees what the writer holds.
 func (w *CommitWriter) Close() {
 	w.contents.close()
-	if w.pack != nil {
-		w.pack.Close()
-	}
-}
-
-func (w *CommitWriter) checkTarget() error {
-	var err error
-	if w.ref, err = storedBranch(w.request.Branch, w.request.Ephemeral); err != nil {
-		return err
-	}
-	if w.request.Base != "" {
-		if _, err := storedBranch(w.request.Base, w.request.BaseEphemeral); err != nil {
-			return err
-		}
-	}
-	w.expected, w.guarded, err = parseGuard(w.request.Expected, w.repo.Format)
-	return err
-}
-
-// storedBranch gives the stored name of a branch that a caller names.
-func storedBranch(name string, ephemeral bool) (git.RefName, error) {
-	ref, err := git.BranchRef(name)
-	if err != nil {
-		return "", cairn.Errorf(cairn.Invalid, "%w", err)
-	}
-	if strings.HasPrefix(name, "refs/") {
-		return "", cairn.Errorf(cairn.Invalid, "branch name %q must not start with refs/", cairn.Clip(name))
-	}
-	if ephemeral {
-		ref = odb.EphemeralRef(ref)
-	}
-	return ref, nil
-}
-
-// parseGuard reads the id that a guarded write expects. Zeros expect that
-// nothing is there.
-func parseGuard(s string, f git.ObjectFormat) (id git.ObjectID, guarded bool, err error) {
-	if s == "" {
-		return id, false, nil
-	}
-	id, err = git.ParseObjectID(strings.ToLower(s))
-	if err != nil || id.Format() != f {
-		return id, false, cairn.Errorf(cairn.Invalid, "expected commit %q is not a full object id of %d hexadecimal digits", cairn.Clip(s), f.HexSize())
-	}
-	return id, true, nil
-}
-
-func (w *CommitWriter) checkInfo() (err error) {
-	if w.request.Message, err = checkMessage(w.request.Message); err != nil {
-		return err
-	}
-	now := w.service.now()
-	if w.author, err = signature("author", w.request.Author, now); err != nil {
-		return err
-	}
-	w.by = w.author
-	if w.request.Committer != (Identity{}) {
-		w.by, err = signature("committer", w.request.Committer, now)
-	}
-	return err
-}
-
-// checkMessage returns the message as it is stored: with one line feed at its
-// end.
-func checkMessage(message string) (string, error) {
-	switch {
-	case strings.TrimSpace(message) == "":
-		return "", cairn.Errorf(cairn.Invalid, "commit message is blank")
-	case len(message) > maxMessage:
-		return "", cairn.Errorf(cairn.TooLarge, "commit message is longer than %d bytes", maxMessage)
-	case !utf8.ValidString(message):
-		return "", cairn.Errorf(cairn.Invalid, "commit message is not UTF-8")
-	case strings.IndexByte(message, 0) >= 0:
-		return "", cairn.Errorf(cairn.Invalid, "commit message holds a NUL byte, which Git cannot store")
-	}
-	return strings.TrimRight(message, "\n") + "\n", nil
-}
-
-func signature(what string, i Identity, now time.Time) (git.Signature, error) {
-	if i.When.IsZero() {
-		i.When = now.UTC()
-	}
-	if len(i.Name) > maxIdentity || len(i.Email) > maxIdentity {
-		return git.Signature{}, cairn.Errorf(cairn.Invalid, "%s: name or email is longer than %d bytes", what, maxIdentity)
-	}
-	sig, err := git.NewSignature(i.Name, i.Email, i.When)
-	if err != nil {
-		return git.Signature{}, cairn.Errorf(cairn.Invalid, "%s: %w", what, err)
-	}
-	return sig, nil
+	w.close()
 }
 
 // checkChanges returns the changes with clean paths, at most one per path and
@@ -330,131 +223,24 @@ func (c *FileChange) check() error {
 	return nil
 }
 
-// start is where a commit begins: the branch's present value and the commit
-// that becomes its parent. Both are zero for the first commit of a repository.
-type start struct {
-	old    git.ObjectID // what the branch names
-	parent git.ObjectID
-	tree   git.ObjectID // of the parent
-}
-
-// start finds the place for the commit. (1) An existing branch is continued.
-// (2) A missing one starts at the base. (3) Without a base it is made only by
-// the very first commit of the repository. (4) All else is not found.
-func (w *CommitWriter) start(ctx context.Context, b *batch) (start, error) {
-	var at start
-	ref, exists := b.Ref(w.ref)
-	switch {
-	case exists:
-		at.old = ref.Target
-	case w.request.Base != "":
-		base, err := storedBranch(w.request.Base, w.request.BaseEphemeral)
-		if err != nil {
-			return at, err
-		}
-		var ok bool
-		if ref, ok = b.Ref(base); !ok {
-			return at, cairn.Errorf(cairn.NotFound, "base branch %q not found", cairn.Clip(w.request.Base))
-		}
-	case len(b.Refs()) == 0:
-		if w.guarded && !w.expected.IsZero() {
-			return at, w.stale(w.request.Branch, git.ObjectID{})
-		}
-		return at, nil
-	default:
-		return at, cairn.Errorf(cairn.NotFound, "branch %q not found: name the branch to start from as base_branch", cairn.Clip(w.request.Branch))
-	}
-	if w.guarded && ref.Target != w.expected {
-		guarded := w.request.Branch
-		if !exists {
-			guarded = w.request.Base
-		}
-		return at, w.stale(guarded, ref.Target)
-	}
-	var err error
-	if at.parent, err = b.PeelToCommit(ctx, ref.Target); err != nil {
-		return at, fmt.Errorf("start of a commit on %s: %w", ref.Name, err)
-	}
-	links, err := b.Commit(ctx, at.parent)
-	if err != nil {
-		return at, fmt.Errorf("start of a commit on %s: %w", ref.Name, err)
-	}
-	at.tree = links.Tree
-	return at, nil
-}
-
-// stale tells where the branch that the guard is about is instead.
-func (w *CommitWriter) stale(branch string, current git.ObjectID) error {
-	return cairn.Errorf(cairn.Stale, "expected commit %s, but %w", w.expected, &TipError{branch, current})
-}
-
 // Commit makes the commit when all contents are complete. Without a guard it
 // goes onto whatever the branch's tip is when its turn comes: a lost race is
 // run again. With one, a moved tip is Stale and nothing happens. A commit that
 // changes no file is made like any other: its caller asked for a commit, and
 // its message would be lost otherwise.
-//
-// Commits to one branch are made in the order in which they come, see batch.
 func (w *CommitWriter) Commit(ctx context.Context) (CommitResult, error) {
 	if err := w.contents.finish(ctx); err != nil {
 		return CommitResult{}, err
 	}
-	w.pack = w.service.store.NewPack(w.repo.Format)
+	w.begin()
 	if err := w.contents.addSmall(w.pack); err != nil {
 		return CommitResult{}, err
 	}
-	w.blobs = w.pack.Len()
-	c := &queuedCommit{CommitWriter: w, ctx: ctx, err: errNotMade}
-	if err := w.service.commits.do(ctx, w.branchKey(), c, w.service.makeCommits); err != nil {
-		return CommitResult{}, err
-	}
-	return c.result, c.err
+	return w.commit(ctx)
 }
 
-// branchKey names the branch among those of all repositories.
-func (w *CommitWriter) branchKey() string { return branchKey(w.repo.RepositoryKey, w.ref) }
-
-func branchKey(repo cairn.RepositoryKey, branch git.RefName) string {
-	return string(repo.Organization) + "/" + string(repo.Repository) + " " + string(branch)
-}
-
-// write makes the commit's objects, onto the state that earlier commits of the
-// batch left, and returns the ref update that publishes it. It may be called
-// again.
-func (w *CommitWriter) write(ctx context.Context, b *batch) (made, error) {
-	at, err := w.start(ctx, b)
-	if err != nil {
-		return made{}, err
-	}
-	if err := w.pack.Truncate(w.blobs); err != nil {
-		return made{}, err
-	}
-	m := made{trees: map[git.ObjectID][]byte{}}
-	commit := git.Commit{Author: w.author, Committer: w.by, Message: w.request.Message}
-	if commit.Tree, err = w.writeTrees(ctx, b, at.tree, m.trees); err != nil {
-		return made{}, err
-	}
-	if !at.parent.IsZero() {
-		commit.Parents = []git.ObjectID{at.parent}
-	}
-	m.links = git.CommitLinks{Tree: commit.Tree, Parents: commit.Parents, Date: commit.Committer.When.Unix()}
-	m.update = cairn.RefUpdate{Name: w.ref, Old: at.old}
-	m.update.New, err = addCommit(w.pack, w.repo.Format, &commit)
-	return m, err
-}
-
-// addCommit encodes, checks and adds a commit.
-func addCommit(pack *odb.PackBuilder, f git.ObjectFormat, c *git.Commit) (git.ObjectID, error) {
-	data := c.Encode()
-	if err := git.CheckObject(f, git.CommitObject, data); err != nil {
-		return git.ObjectID{}, cairn.Errorf(cairn.Invalid, "%w", err)
-	}
-	return pack.Add(git.CommitObject, data)
-}
-
-// writeTrees applies the changes to a tree, zero for none, and returns the new
-// one. It collects the trees that it makes.
-func (w *CommitWriter) writeTrees(ctx context.Context, src odb.TreeSource, base git.ObjectID, made map[git.ObjectID][]byte) (git.ObjectID, error) {
+// writeTree makes the writer the content of its draft.
+func (w *CommitWriter) writeTree(ctx context.Context, b *batch, base git.ObjectID, pack *odb.PackBuilder, made map[git.ObjectID][]byte) (git.ObjectID, error) {
 	changes := make([]odb.TreeChange, len(w.changes))
 	for i, c := range w.changes {
 		changes[i] = odb.TreeChange{Path: c.Path, Delete: c.Delete, Mode: c.Mode}
@@ -462,12 +248,23 @@ func (w *CommitWriter) writeTrees(ctx context.Context, src odb.TreeSource, base 
 			changes[i].ID = w.contents.id(c.ContentID, c.Mode)
 		}
 	}
-	return odb.EditTree(ctx, w.repo.Format, src, base, changes, func(tree []byte) (git.ObjectID, error) {
-		if err := git.CheckObject(w.repo.Format, git.TreeObject, tree); err != nil {
+	return editTree(ctx, b, base, changes, pack, made)
+}
+
+// editTree applies changes to a tree, zero for none, and returns the new one. It
+// puts the trees that it makes into a pack and collects them.
+func editTree(ctx context.Context, b *batch, base git.ObjectID, changes []odb.TreeChange, pack *odb.PackBuilder, made map[git.ObjectID][]byte) (git.ObjectID, error) {
+	f := b.Repository().Format
+	return odb.EditTree(ctx, f, b, base, changes, func(tree []byte) (git.ObjectID, error) {
+		if err := git.CheckObject(f, git.TreeObject, tree); err != nil {
 			return git.ObjectID{}, cairn.Errorf(cairn.Invalid, "%w", err)
 		}
-		id, err := w.pack.Add(git.TreeObject, tree)
+		id, err := pack.Add(git.TreeObject, tree)
 		made[id] = tree
 		return id, err
 	})
 }
+
+func (w *CommitWriter) staged() []odb.Staged { return w.contents.staged() }
+func (w *CommitWriter) stored()              { w.contents.used = true }
+func (w *CommitWriter) blobs() int           { return w.contents.blobs }

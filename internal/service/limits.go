@@ -11,6 +11,7 @@ type Limits struct {
 	CommitFiles   int           // paths changed by one commit through the API; default 100,000
 	FileSize      int64         // bytes of one file; default 4 GiB
 	RequestSize   int64         // bytes of all files of one commit; default 16 GiB
+	PatchSize     int64         // bytes of the patch of one commit; default 64 MiB
 	LineSize      int           // bytes of one NDJSON line; default 6 MiB
 	TokenTTL      time.Duration // from iat to exp of a token, default 10 years (SDKs mint git URLs for a year)
 	PolicyRules   int           // ref rules in one token; default 256
@@ -28,6 +29,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.CommitFiles, 100_000)
 	set(&l.FileSize, 4<<30)
 	set(&l.RequestSize, 16<<30)
+	set(&l.PatchSize, 64<<20)
 	set(&l.LineSize, 6<<20)
 	set(&l.TokenTTL, 10*365*24*time.Hour)
 	set(&l.PolicyRules, 256)

@@ -144,11 +144,16 @@ func (f *face) commitPack(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return &branchError{metadata.Branch, err}
 	}
+	return writeCommitted(w, done, &done.Blobs)
+}
+
+// writeCommitted answers with the commit that was made.
+func writeCommitted(w http.ResponseWriter, done service.CommitResult, blobs *int) error {
 	return api.Write(w, http.StatusCreated, struct {
 		Commit commitWritten `json:"commit"`
 		Result writeResult   `json:"result"`
 	}{
-		commitWritten{done.Commit.String(), done.Tree.String(), done.Branch, done.PackBytes, &done.Blobs},
+		commitWritten{done.Commit.String(), done.Tree.String(), done.Branch, done.PackBytes, blobs},
 		writeResult{Branch: done.Branch, Target: done.Branch, Old: done.Old.String(), New: done.Commit.String(), Success: true, Status: "ok"},
 	})
 }

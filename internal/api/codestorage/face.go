@@ -94,6 +94,9 @@ var routes = []route{
 	{method: "POST", v1: "repos/merge", preferred: "repos/{repo}/merge", handle: (*face).merge, fail: failMerge},
 
 	{method: "POST", v1: "repos/commit-pack", preferred: "repos/{repo}/commit-pack", handle: (*face).commitPack, fail: failCommit},
+	{method: "POST", v1: "repos/diff-commit", preferred: "repos/{repo}/diff-commit", handle: (*face).diffCommit, fail: failCommit},
+	{method: "POST", v1: "repos/restore-commit", preferred: "repos/{repo}/restore-commit", handle: (*face).restoreCommit, fail: failCommit},
+	{method: "POST", v1: "repos/reset-commits", preferred: "repos/{repo}/reset-commits", handle: (*face).restoreCommit, fail: failCommit},
 	{method: "GET", v1: "repos/commits", preferred: "repos/{repo}/commits", handle: (*face).listCommits},
 	{method: "GET", v1: "repos/commit", preferred: "repos/{repo}/commit", handle: (*face).commit},
 	{method: "GET", v1: "repos/diff", preferred: "repos/{repo}/diff", handle: (*face).commitDiff},

@@ -17,7 +17,10 @@ type idRequest struct {
 	query string
 	body  object
 	line  object // metadata of a commit-pack
+	patch string // of a diff-commit
 }
+
+var ann = object{"name": "Ann", "email": "ann@example.com"}
 
 // idRequests are all of them.
 var idRequests = []idRequest{
@@ -47,6 +50,12 @@ var idRequests = []idRequest{
 	{route: "POST /api/repos/{repo}/commit-pack", line: object{"expected_head_sha": "{id}"}},
 	{route: "POST /api/repos/{repo}/commit-pack", line: object{"target_branch": "grab", "base_branch": "main", "expected_head_sha": "{id}"}},
 	{route: "POST /api/repos/{repo}/commit-pack", line: object{"target_branch": "grab", "base_branch": "{id}"}},
+	{route: "POST /api/repos/{repo}/diff-commit", body: object{"metadata": object{"target_branch": "{id}", "commit_message": "m", "author": ann}}},
+	{route: "POST /api/repos/{repo}/diff-commit", patch: "diff --git a/new b/new\nnew file mode 100644\nindex 0000000000000000000000000000000000000000..{id}\nBinary files /dev/null and b/new differ\n"},
+	{route: "POST /api/repos/{repo}/diff-commit", patch: "diff --git a/new b/new\nnew file mode 160000\nindex 0000000000000000000000000000000000000000..{id}\nGIT binary patch\nliteral 0\nHcmV?d00001\n\n"},
+	{route: "POST /api/repos/{repo}/restore-commit", body: object{"metadata": object{"target_branch": "main", "author": ann, "base_ref": "{id}"}}},
+	{route: "POST /api/repos/{repo}/restore-commit", body: object{"metadata": object{"target_branch": "{id}", "author": ann, "base_ref": "main"}}},
+	{route: "POST /api/repos/{repo}/reset-commits", body: object{"metadata": object{"target_branch": "main", "author": ann, "target_commit_sha": "{id}"}}},
 	{route: "POST /api/repos/{repo}/tags", body: object{"name": "grab", "ref": "{id}"}},
 	{route: "POST /api/repos/{repo}/tags", body: object{"name": "grab", "target": "{id}"}},
 	{route: "GET /api/repos/{repo}/tag", query: "name={id}"},
@@ -116,6 +125,8 @@ func (in idRequest) ask(t *testing.T, r *repo, id string) answer {
 	switch {
 	case in.line != nil:
 		body = pack(replaceIn(in.line, with).(object), put("new", "x"))
+	case in.patch != "":
+		body = patchCommit(nil, with.Replace(in.patch))
 	case in.body != nil:
 		filled := replaceIn(in.body, with).(object)
 		if path == "/api/repos" {

@@ -103,6 +103,9 @@ var matrix = map[string]access{
 	"POST repos/{repo}/restore-commit": {
 		scopes: writing, status: 201, changes: "refs/heads/main", commits: true, body: restoring,
 	},
+	"POST repos/{repo}/reset-commits": {
+		scopes: writing, status: 201, changes: "refs/heads/main", commits: true, body: restoring,
+	},
 	"GET repos/{repo}/files/metadata": {scopes: reading, status: 200},
 	"GET repos/{repo}/blame":          {scopes: reading, query: "path=README.md", status: 200},
 	"POST repos/{repo}/grep":          {scopes: reading, status: 200, body: body(object{"query": object{"pattern": "hello"}})},
@@ -125,7 +128,6 @@ var matrix = map[string]access{
 
 // soon are rows whose routes are being made.
 var soon = []string{
-	"POST repos/{repo}/diff-commit", "POST repos/{repo}/restore-commit",
 	"GET repos/{repo}/files/metadata", "GET repos/{repo}/blame", "POST repos/{repo}/grep", "POST repos/{repo}/archive",
 	"GET repos/{repo}/notes", "POST repos/{repo}/notes", "DELETE repos/{repo}/notes", "GET repos/{repo}/notes/refs",
 	"DELETE repos/{repo}/base", "POST repos/{repo}/pull-upstream", "GET repos/{repo}/events",

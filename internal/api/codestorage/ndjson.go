@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -150,18 +151,45 @@ func cutChunk(line []byte) (encodedChunk, bool) {
 	return encodedChunk{*l.Chunk.ContentID, data, l.Chunk.Last}, true
 }
 
-// decode reads the base64 form: standard alphabet, padded, nothing else.
+// decode reads the base64 form of a chunk.
 func (c encodedChunk) decode() (chunk, error) {
-	if len(c.data) > base64.StdEncoding.EncodedLen(maxChunk) {
-		return chunk{}, cairn.Errorf(cairn.TooLarge, "a chunk of content_id %q is larger than %d bytes", cairn.Clip(c.contentID), maxChunk)
+	data, err := decodeChunk("content_id "+strconv.Quote(cairn.Clip(c.contentID)), c.data)
+	if err != nil {
+		return chunk{}, err
 	}
-	data := make([]byte, base64.StdEncoding.DecodedLen(len(c.data)))
-	n, err := base64.StdEncoding.Strict().Decode(data, c.data)
-	if err != nil || bytes.ContainsAny(c.data, "\r\n") { // which the decoder skips
-		return chunk{}, cairn.Errorf(cairn.Invalid, "the data of content_id %q is not base64 with padding", cairn.Clip(c.contentID))
+	return chunk{strings.Clone(c.contentID), data, c.last}, nil
+}
+
+// decodeChunk reads base64: standard alphabet, padded, nothing else.
+func decodeChunk(of string, encoded []byte) ([]byte, error) {
+	if len(encoded) > base64.StdEncoding.EncodedLen(maxChunk) {
+		return nil, cairn.Errorf(cairn.TooLarge, "a chunk of %s is larger than %d bytes", of, maxChunk)
+	}
+	data := make([]byte, base64.StdEncoding.DecodedLen(len(encoded)))
+	n, err := base64.StdEncoding.Strict().Decode(data, encoded)
+	if err != nil || bytes.ContainsAny(encoded, "\r\n") { // which the decoder skips
+		return nil, cairn.Errorf(cairn.Invalid, "the data of %s is not base64 with padding", of)
 	}
 	if n > maxChunk {
-		return chunk{}, cairn.Errorf(cairn.TooLarge, "a chunk of content_id %q is larger than %d bytes", cairn.Clip(c.contentID), maxChunk)
+		return nil, cairn.Errorf(cairn.TooLarge, "a chunk of %s is larger than %d bytes", of, maxChunk)
 	}
-	return chunk{strings.Clone(c.contentID), data[:n], c.last}, nil
+	return data[:n], nil
+}
+
+// parseDiffChunk reads a line of a patch.
+func parseDiffChunk(line []byte) (data []byte, last bool, err error) {
+	var l struct {
+		Chunk *struct {
+			Data *string `json:"data"`
+			Last bool    `json:"eof"`
+		} `json:"diff_chunk"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return nil, false, cairn.Errorf(cairn.Invalid, "a line of the body is not JSON of the form of a diff_chunk: %w", err)
+	}
+	if l.Chunk == nil || l.Chunk.Data == nil {
+		return nil, false, cairn.Errorf(cairn.Invalid, "a line after the first one has no diff_chunk with data")
+	}
+	data, err = decodeChunk("the diff", []byte(*l.Chunk.Data))
+	return data, l.Chunk.Last, err
 }
