@@ -77,7 +77,7 @@ func TestEveryOperation(t *testing.T) {
 	t.Run("stories", func(t *testing.T) {
 		for name, story := range map[string]func(*testing.T, *client.Client){
 			"repositories": testRepositories, "commits": testCommits, "branches and tags": testBranchesAndTags, "reading": testReading,
-			"merges": testMerges, "notes": testNotes, "events": testEvents, "sync": testSync,
+			"merges": testMerges, "notes": testNotes, "events": testEvents, "the past": testPast, "sync": testSync,
 		} {
 			t.Run(name, func(t *testing.T) { t.Parallel(); story(t, c) })
 		}
@@ -340,6 +340,57 @@ func testEvents(t *testing.T, c *client.Client) {
 		}
 	}
 	same(t, "followed", strings.Join(refs, " "), "refs/heads/main refs/heads/work refs/heads/later")
+}
+
+func testPast(t *testing.T, c *client.Client) {
+	if !has("POST /api/repos/{repo}/restore") {
+		return
+	}
+	ctx := t.Context()
+	r := newRepo(t, c, "past")
+	events := collect(t, r.Events(ctx, client.EventsQuery{}))
+	first := events[0].At // after the first commit, before the others
+	same(t, "log then", len(collect(t, r.Log(ctx, client.LogQuery{At: first}))), 1)
+	same(t, "files then", len(collect(t, r.List(ctx, client.ListQuery{At: first}))), 2)
+	same(t, "files then", len(collect(t, r.ListInfo(ctx, client.ListQuery{At: first}))), 2)
+	same(t, "branches then", len(collect(t, r.BranchesAt(ctx, first, false))), 1)
+	if _, err := r.Read(ctx, client.FileQuery{Path: "src/b.go", At: first}); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("a later file: %v", err)
+	}
+	work := must[client.Branch](t)(r.Branch(ctx, "work", false)).Head
+	if err := r.DeleteBranch(ctx, "work", false); err != nil {
+		t.Fatal(err)
+	}
+	deleted := collect(t, r.DeletedBranches(ctx, false))
+	if len(deleted) != 1 || deleted[0].Head != work || deleted[0].DeletedBy == "" {
+		t.Errorf("deleted %+v", deleted)
+	}
+	same(t, "restored", must[string](t)(r.RestoreBranch(ctx, "work", false, work)), work)
+	if _, err := r.RestoreBranch(ctx, "work", false, ""); !errors.Is(err, client.ErrConflict) {
+		t.Errorf("a branch that is there: %v", err)
+	}
+	if err := r.Delete(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var gone client.DeletedRepository
+	for _, d := range collect(t, c.DeletedRepositories(ctx)) {
+		if d.Name == "past" {
+			gone = d
+		}
+	}
+	if gone.ID == "" || !gone.PurgeAt.After(gone.DeletedAt) {
+		t.Errorf("deleted %+v", gone)
+	}
+	same(t, "restored", must[client.Repository](t)(r.Restore(ctx, gone.ID)).ID, gone.ID)
+	same(t, "log", len(collect(t, r.Log(ctx, client.LogQuery{}))), 2)
+	if err := r.Purge(ctx, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range r.Log(ctx, client.LogQuery{At: first}) {
+		if !errors.Is(err, client.ErrNotFound) {
+			t.Errorf("a purged past: %v", err)
+		}
+	}
 }
 
 func testSync(t *testing.T, c *client.Client) {

@@ -36,7 +36,7 @@ func (q ListQuery) values(limit int) url.Values {
 
 // List goes through files by path. It ends after an error.
 func (r *Repo) List(ctx context.Context, q ListQuery) iter.Seq2[Entry, error] {
-	return list[Entry](ctx, r.client, r.get("/files", q.values(5000)), "entries")
+	return list[Entry](ctx, r.client, r.getAt("/files", q.At, q.values(5000)), "entries")
 }
 
 // FileInfo is a file with the commit that changed it last.
@@ -72,7 +72,7 @@ func (r *Repo) ListInfo(ctx context.Context, q ListQuery) iter.Seq2[FileInfo, er
 			Commits map[string]LastCommit `json:"commits"`
 			Next    string                `json:"next_cursor"`
 		}
-		if err := r.client.json(ctx, r.get("/files/metadata", values), &page); err != nil {
+		if err := r.client.json(ctx, r.getAt("/files/metadata", q.At, values), &page); err != nil {
 			return nil, "", err
 		}
 		infos := make([]FileInfo, len(page.Files))
@@ -107,7 +107,7 @@ type File struct {
 // Open reads a file as a stream; ErrNotFound if it is not there. A symbolic
 // link reads as its target's path.
 func (r *Repo) Open(ctx context.Context, q FileQuery) (*File, error) {
-	c := r.get("/file", query("path", q.Path, "ref", q.Ref, "ephemeral", q.Ephemeral, "at", q.At))
+	c := r.getAt("/file", q.At, query("path", q.Path, "ref", q.Ref, "ephemeral", q.Ephemeral, "at", q.At))
 	if q.Offset > 0 || q.Length > 0 {
 		last := ""
 		if q.Length > 0 {

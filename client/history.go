@@ -32,7 +32,7 @@ type LogQuery struct {
 // Log goes through a history, the newest first. It goes on from where it began,
 // wherever the branch is meanwhile. It ends after an error.
 func (r *Repo) Log(ctx context.Context, q LogQuery) iter.Seq2[Commit, error] {
-	return list[Commit](ctx, r.client, r.get("/commits", query("ref", q.Ref, "path", q.Path, "ephemeral", q.Ephemeral, "at", q.At, "limit", 100)), "commits")
+	return list[Commit](ctx, r.client, r.getAt("/commits", q.At, query("ref", q.Ref, "path", q.Path, "ephemeral", q.Ephemeral, "at", q.At, "limit", 100)), "commits")
 }
 
 // CommitOf returns the commit that a revision names; ErrNotFound if no ref of

@@ -262,7 +262,11 @@ func newRepository(org cairn.Organization, name cairn.RepositoryName) cairn.Repo
 // parseDefaultBranch takes a short name, or the full one as git symbolic-ref
 // prints it.
 func parseDefaultBranch(name string) (git.RefName, error) {
-	branch, err := git.BranchRef(strings.TrimPrefix(name, git.BranchPrefix))
+	short := strings.TrimPrefix(name, git.BranchPrefix)
+	branch, err := git.BranchRef(short)
+	if err == nil && strings.HasPrefix(short, "refs/") {
+		err = fmt.Errorf("%q is no branch", cairn.Clip(name))
+	}
 	if err != nil {
 		return "", cairn.Errorf(cairn.Invalid, "default branch: %w", err)
 	}

@@ -25,6 +25,9 @@ func (i *identity) identity(what string) (service.Identity, error) {
 	if i == nil {
 		return service.Identity{}, nil
 	}
+	if i.Name == "" || i.Email == "" {
+		return service.Identity{}, cairn.Errorf(cairn.Invalid, "%s: name and email are required", what)
+	}
 	when, err := parseDate(i.Date)
 	if err != nil {
 		return service.Identity{}, cairn.Errorf(cairn.Invalid, "%s: %w", what, err)
