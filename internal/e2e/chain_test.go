@@ -23,7 +23,7 @@ func TestOneBranchManyWriters(t *testing.T) {
 }
 
 // TestOneBranchManyWritersWhileCompacting does the same, less often, on a
-// server that compacts and sweeps all the time.
+// server that compacts, repacks and sweeps all the time.
 func TestOneBranchManyWritersWhileCompacting(t *testing.T) {
 	t.Parallel()
 	oneBranchManyWriters(t, 4, true)
@@ -38,7 +38,7 @@ func oneBranchManyWriters(t *testing.T, rounds int, compacting bool) {
 		t.Fatalf("first commit: %+v %v", first, err)
 	}
 	if compacting {
-		defer s.collectGarbage(func(err error, out string) { t.Errorf("gc: %v\n%s", err, out) })()
+		defer s.collectGarbage(func(err error, out string) { t.Errorf("gc: %v\n%s", err, out) }, "hot")()
 	}
 	began := time.Now()
 	clock := func() int64 { return int64(time.Since(began)) + 1 }

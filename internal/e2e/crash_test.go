@@ -34,8 +34,8 @@ func TestKill(t *testing.T) {
 	kill(t, *cycles, false)
 }
 
-// TestKillWhileCompacting does the same, less often, to a server that compacts
-// and sweeps all the time.
+// TestKillWhileCompacting does the same, less often, to a server that compacts,
+// repacks and sweeps all the time.
 func TestKillWhileCompacting(t *testing.T) {
 	t.Parallel()
 	kill(t, (*cycles+4)/5, true)
@@ -48,7 +48,7 @@ func kill(t *testing.T, cycles int, compacting bool) {
 	pace, stop := 100*time.Millisecond, func() {}
 	if compacting {
 		pace = 300 * time.Millisecond
-		stop = s.collectGarbage(func(error, string) {}) // it is killed, too
+		stop = s.collectGarbage(func(error, string) {}, "push0", "write0", "push1", "write1") // it is killed, too
 	}
 	k := &killer{server: s}
 	for i := range 2 {

@@ -171,10 +171,10 @@ func (s *server) tryCairn(args ...string) (string, error) {
 	return string(out), err
 }
 
-// collectGarbage makes the server compact every repository and sweep, again and
-// again, until stop is called. failed is told of what went wrong. At least one
-// time must go well.
-func (s *server) collectGarbage(failed func(err error, out string)) (stop func()) {
+// collectGarbage makes the server compact every repository and sweep, and
+// repacks those that are named, again and again, until stop is called. failed is
+// told of what went wrong. At least one time must go well.
+func (s *server) collectGarbage(failed func(err error, out string), repos ...string) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	good := 0
 	go func() {
@@ -185,7 +185,11 @@ func (s *server) collectGarbage(failed func(err error, out string)) (stop func()
 				return
 			default:
 			}
-			if out, err := s.tryCairn("gc"); err == nil {
+			out, err := s.tryCairn("gc")
+			if err == nil {
+				out, err = s.tryCairn(append([]string{"gc", "--org", "acme"}, repos...)...)
+			}
+			if err == nil {
 				good++
 			} else {
 				failed(err, out)

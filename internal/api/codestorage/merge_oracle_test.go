@@ -24,6 +24,7 @@ func TestMergesEqualGits(t *testing.T) {
 			t.Parallel()
 			from := gittest.Pairs(t, uint64(seed), batch)
 			r := newWorld(t).load(t, "pairs", from)
+			r.keepRepacking(t)
 			work := gittest.Clone(t, from.GitDir(), "--no-checkout")
 			clean := 0
 			for i := range batch {

@@ -1,11 +1,13 @@
 package codestorage_test
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
@@ -49,6 +51,48 @@ func (w *world) load(t testing.TB, name string, from *gittest.Repo) *repo {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// keepRepacking repacks the repository, merges its packs and collects what that
+// leaves, again and again until the test ends.
+func (r *repo) keepRepacking(t *testing.T) {
+	t.Helper()
+	who, err := r.service.Authenticate(t.Context(), r.token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sn, err := r.store.Snapshot(t.Context(), who.Organization.ID, cairn.RepositoryName(r.name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := sn.Repository().RepositoryKey
+	sn.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	done, repacks := make(chan struct{}), 0
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			_, err := r.store.Repack(ctx, key, nil)
+			if err == nil {
+				repacks++
+				_, err = r.store.Compact(ctx, key)
+			}
+			if err == nil {
+				_, err = r.store.Sweep(ctx, odb.SweepOptions{GarbageBefore: time.Now().Add(time.Hour)})
+			}
+			if err != nil && ctx.Err() == nil {
+				t.Errorf("upkeep: %v", err)
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-done
+		if repacks == 0 {
+			t.Error("the test was over before the first repack")
+		}
+	})
 }
 
 // pages reads a whole listing, a few items at a time, and returns the values
@@ -109,6 +153,7 @@ func TestReadsAgreeWithGit(t *testing.T) {
 				t.Parallel()
 				from := gittest.Random(t, seed, gittest.Options{Skew: skew})
 				r := w.load(t, fmt.Sprintf("random-%d-%v", seed, skew), from)
+				r.keepRepacking(t)
 				compareHistory(t, r, from)
 				compareFiles(t, r, from)
 				compareDiffs(t, r, from)
