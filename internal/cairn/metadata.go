@@ -114,13 +114,24 @@ type Repositories interface {
 	// refs and manifest stay until Purge. NotFound if it does not live.
 	Delete(key RepositoryKey, at time.Time) error
 	// Deleted returns up to limit repositories, of all organizations, that
-	// were deleted before the time.
+	// were deleted before the time, and those whose Purge has begun.
 	Deleted(before time.Time, limit int) ([]Repository, error)
-	// Purge removes a deleted repository with its refs, events, jobs and
-	// manifest, its credential and what is known of its upstream. Packs that
+	// DeletedOf returns up to limit repositories of an organization that were
+	// deleted at or after the time and whose Purge has not begun, by Name, then
+	// DeletedAt, then id, those after the one that is given.
+	DeletedOf(org OrganizationID, since time.Time, after Repository, limit int) ([]Repository, error)
+	// Restore lets a deleted repository live again as it was; Advance comes
+	// next. It returns NotFound if it is not deleted or its Purge has begun,
+	// Conflict if a living repository has its name.
+	Restore(RepositoryKey) error
+	// SetPurged sets PurgedAt, in a transaction that called Advance.
+	SetPurged(key RepositoryKey, at time.Time) error
+	// Purge removes up to that many rows, at least one, of a deleted repository:
+	// its refs, events, jobs and manifest, its credential and what is known of
+	// its upstream, and in the end, when it returns true, its own. Packs that
 	// nothing names any more become garbage as of the time. It returns NotFound
 	// if there is no such repository, or it lives.
-	Purge(key RepositoryKey, at time.Time) error
+	Purge(key RepositoryKey, at time.Time, rows int) (bool, error)
 }
 
 // Refs are the refs of repositories.

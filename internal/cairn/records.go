@@ -44,6 +44,9 @@ type Repository struct {
 	// checked against; zero if any may. A write that was checked against an
 	// older one could rely on objects that have been dropped since.
 	Fence int64
+	// PurgedAt is when what its past kept alive was purged; zero if never. What
+	// refs named before is neither kept nor shown.
+	PurgedAt time.Time
 	// Upstream is what the repository follows; zero if nothing.
 	Upstream Upstream
 	// Syncing tells that its first sync is under way: what it will hold is not

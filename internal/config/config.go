@@ -65,7 +65,7 @@ type Config struct {
 	InlineLimit   Size          `name:"inline-limit" default:"256KiB" help:"largest pack that is kept in the metadata store"`
 	CompactAt     int           `name:"compact-at" default:"32" help:"packs of a repository that make it due for compaction"`
 	Grace         time.Duration `name:"grace" default:"1m" help:"time that a pack lives on after nothing names it any more, and longer while a request reads it"`
-	Retention     time.Duration `name:"retention" default:"168h" help:"time that a deleted repository is kept before it is purged"`
+	Retention     time.Duration `name:"retention" default:"168h" help:"time that deleted repositories are kept, and what refs named and name no more"`
 	SweepEvery    time.Duration `name:"sweep-every" default:"15m" help:"time between two searches for what can be removed"`
 	OrphansAfter  time.Duration `name:"orphans-after" default:"24h" help:"age at which a stored pack that nothing ever named is removed; longer than any push"`
 

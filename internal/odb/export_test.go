@@ -107,3 +107,10 @@ func (p *PackPlan) WholePacks() int {
 	}
 	return n
 }
+
+// ForgetPast drops the refs of past states that are kept.
+func (s *Store) ForgetPast() {
+	s.past.mu.Lock()
+	defer s.past.mu.Unlock()
+	s.past.items = nil
+}

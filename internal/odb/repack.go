@@ -219,6 +219,9 @@ func (s *Store) repackRoots(ctx context.Context, sn *Snapshot, fence int64) (rep
 		}
 	}
 	since := s.options.Now().Add(-max(s.options.Retention, minRetention))
+	if purged := sn.repo.PurgedAt; !purged.Before(since) {
+		since = purged.Add(time.Microsecond)
+	}
 	err := s.options.Metadata.View(ctx, func(tx cairn.Tx) (err error) {
 		roots.events, err = tx.Events().Targets(sn.repo.RepositoryKey, since, fence)
 		return err

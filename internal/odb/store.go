@@ -96,6 +96,7 @@ type Store struct {
 
 	snapshots snapshotCache
 	responses responseCache
+	past      pastStates
 
 	repacksMu sync.Mutex
 	repacks   map[cairn.RepositoryKey]map[cairn.PackID]bool // under way, with the packs that they replace

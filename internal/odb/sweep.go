@@ -55,17 +55,62 @@ func (s *Store) purgeRepositories(ctx context.Context, o SweepOptions, r *SweepR
 			return err
 		}
 		for _, repo := range batch {
-			err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) error {
-				return tx.Repositories().Purge(repo.RepositoryKey, s.options.Now().UTC())
-			})
-			if err != nil {
+			if err := s.purge(ctx, repo.RepositoryKey, s.options.Now()); err != nil {
 				return err
 			}
-			s.responses.forget(repo.RepositoryKey)
 			r.Repositories++
 		}
 	}
 	return nil
+}
+
+// purgeBatch is how many rows of a repository are removed in one transaction, so
+// that those of others have their turn between.
+const purgeBatch = 500
+
+// purge removes a deleted repository. Its packs become garbage as of the time.
+func (s *Store) purge(ctx context.Context, key cairn.RepositoryKey, at time.Time) error {
+	for {
+		var done bool
+		err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) (err error) {
+			done, err = tx.Repositories().Purge(key, at.UTC(), purgeBatch)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if done {
+			s.responses.forget(key)
+			return nil
+		}
+	}
+}
+
+// PurgeDeleted removes a deleted repository at once, with the packs that no
+// other repository has: the grace time does not hold for them, but packs that
+// are being read go with the next Sweep. What is left when ctx is done, too.
+func (s *Store) PurgeDeleted(ctx context.Context, key cairn.RepositoryKey, grace time.Duration) error {
+	s.snapshots.drop(key)
+	now := s.options.Now()
+	if err := s.purge(ctx, key, now.Add(-grace-time.Microsecond)); err != nil {
+		return err
+	}
+	return s.collectGarbage(ctx, SweepOptions{GarbageBefore: now.Add(-grace)}, &SweepResult{})
+}
+
+// PurgePast makes everything that a living repository keeps only for its past
+// neither kept nor shown: the refs of before now. The objects go with the next
+// Repack. also runs in the same transaction.
+func (s *Store) PurgePast(ctx context.Context, key cairn.RepositoryKey, also func(cairn.Tx) error) error {
+	return s.options.Metadata.Update(ctx, func(tx cairn.Tx) error {
+		if _, err := tx.Repositories().Advance(key); err != nil {
+			return err
+		}
+		if err := tx.Repositories().SetPurged(key, s.options.Now().UTC()); err != nil {
+			return err
+		}
+		return also(tx)
+	})
 }
 
 func (s *Store) collectGarbage(ctx context.Context, o SweepOptions, r *SweepResult) error {

@@ -6,13 +6,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/service"
 	"github.com/cairn-storage/cairn/internal/worker"
 )
 
 // jobKinds are the jobs that this program knows how to do, each with how many
 // of them run at a time.
 func (s *Server) jobKinds() []worker.JobKind {
-	return nil
+	return []worker.JobKind{
+		{Kind: service.PurgeJob, Run: s.service.FinishPurge},
+	}
 }
 
 // startJobs begins to run the jobs that are due.

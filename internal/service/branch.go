@@ -109,7 +109,7 @@ func (s *Service) tryCreateBranch(ctx context.Context, who cairn.Actor, repo cai
 // base is the commit at which the branch is to be.
 func (in NewBranch) base(ctx context.Context, sn *odb.Snapshot) (git.ObjectID, error) {
 	if in.Base != "" {
-		return Revision{in.Base, in.BaseEphemeral}.resolve(ctx, sn)
+		return Revision{Name: in.Base, Ephemeral: in.BaseEphemeral}.resolve(ctx, sn)
 	}
 	if in.BaseBranch == "" {
 		return git.ObjectID{}, cairn.Errorf(cairn.Invalid, "a base is required: base_ref, or base_branch")
@@ -148,15 +148,23 @@ type BranchPage struct {
 	Next     string // the cursor of the next page; empty at the end
 }
 
+// BranchesQuery says which branches to list.
+type BranchesQuery struct {
+	Ephemeral bool      // those of the ephemeral namespace
+	At        time.Time // as they were then; zero is now; needs git:write
+	Cursor    string
+	Limit     int
+}
+
 // ListBranches returns branches in the order of their creation.
-func (s *Service) ListBranches(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, ephemeral bool, cursor string, limit int) (BranchPage, error) {
-	sn, err := s.open(ctx, who, repo, cairn.GitRead)
+func (s *Service) ListBranches(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, q BranchesQuery) (BranchPage, error) {
+	sn, err := s.openAt(ctx, who, repo, q.At)
 	if err != nil {
 		return BranchPage{}, err
 	}
 	defer sn.Close()
-	listing := list("branches", sn, flag(ephemeral))
-	position, err := listing.position(cursor, 2)
+	listing := list("branches", sn, flag(q.Ephemeral), stamp(q.At))
+	position, err := listing.position(q.Cursor, 2)
 	if err != nil {
 		return BranchPage{}, err
 	}
@@ -167,7 +175,7 @@ func (s *Service) ListBranches(ctx context.Context, who cairn.Actor, repo cairn.
 			return BranchPage{}, cairn.Errorf(cairn.Invalid, "invalid cursor")
 		}
 	}
-	prefix := branchPrefix(ephemeral)
+	prefix := branchPrefix(q.Ephemeral)
 	var refs []cairn.Ref
 	for _, ref := range sn.RefsBelow(prefix) {
 		if byCreation(ref, after) > 0 {
@@ -175,12 +183,12 @@ func (s *Service) ListBranches(ctx context.Context, who cairn.Actor, repo cairn.
 		}
 	}
 	slices.SortFunc(refs, byCreation)
-	limit = clampLimit(limit, refsPerPage, maxRefsPerPage)
+	limit := clampLimit(q.Limit, refsPerPage, maxRefsPerPage)
 	page := BranchPage{Branches: []Branch{}}
 	for _, ref := range refs[:min(limit, len(refs))] {
 		page.Branches = append(page.Branches, Branch{
 			Name:      strings.TrimPrefix(string(ref.Name), prefix),
-			Ephemeral: ephemeral,
+			Ephemeral: q.Ephemeral,
 			Head:      ref.Target,
 			CreatedAt: ref.CreatedAt,
 			Cursor:    listing.cursor(strconv.FormatInt(ref.Created, 10), string(ref.Name)),
@@ -197,21 +205,21 @@ func byCreation(a, b cairn.Ref) int {
 	return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.Name, b.Name))
 }
 
-// Branch returns the branch of exactly that name.
-func (s *Service) Branch(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, name string, ephemeral bool) (Branch, error) {
-	sn, err := s.open(ctx, who, repo, cairn.GitRead)
+// Branch returns the branch of exactly the revision's name.
+func (s *Service) Branch(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, at Revision) (Branch, error) {
+	sn, err := s.openAt(ctx, who, repo, at.At)
 	if err != nil {
 		return Branch{}, err
 	}
 	defer sn.Close()
-	if _, err := storedBranch(name, ephemeral); err != nil {
+	if _, err := storedBranch(at.Name, at.Ephemeral); err != nil {
 		return Branch{}, err
 	}
-	ref, err := findBranch(sn, name, ephemeral)
+	ref, err := findBranch(sn, at.Name, at.Ephemeral)
 	if err != nil {
 		return Branch{}, err
 	}
-	return Branch{Name: name, Ephemeral: ephemeral, Head: ref.Target, CreatedAt: ref.CreatedAt}, nil
+	return Branch{Name: at.Name, Ephemeral: at.Ephemeral, Head: ref.Target, CreatedAt: ref.CreatedAt}, nil
 }
 
 // DeleteBranch deletes a branch where it is; Conflict for the default branch.
@@ -263,6 +271,7 @@ type BranchDiffQuery struct {
 	Ephemeral     bool
 	Base          string // empty means the default branch
 	BaseEphemeral bool
+	At            time.Time // both as they were then; zero is now; needs git:write
 	DiffOptions
 }
 
@@ -277,7 +286,7 @@ type BranchDiff struct {
 // with its base (git diff base...branch): what a merge would bring. Without
 // such a commit it is compared with the base itself.
 func (s *Service) BranchDiff(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, q BranchDiffQuery) (BranchDiff, error) {
-	sn, err := s.open(ctx, who, repo, cairn.GitRead)
+	sn, err := s.openAt(ctx, who, repo, q.At)
 	if err != nil {
 		return BranchDiff{}, err
 	}
@@ -287,7 +296,7 @@ func (s *Service) BranchDiff(ctx context.Context, who cairn.Actor, repo cairn.Re
 	}
 	out := BranchDiff{Branch: q.Branch, Base: q.Base}
 	tips := [2]git.ObjectID{}
-	for i, b := range []Revision{{q.Branch, q.Ephemeral}, {q.Base, q.BaseEphemeral}} {
+	for i, b := range []Revision{{Name: q.Branch, Ephemeral: q.Ephemeral}, {Name: q.Base, Ephemeral: q.BaseEphemeral}} {
 		ref, err := findBranch(sn, b.Name, b.Ephemeral)
 		if err != nil {
 			return BranchDiff{}, err

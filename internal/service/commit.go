@@ -51,7 +51,7 @@ type CommitPage struct {
 // ListCommits returns a history, newest first as git log does. Later pages go
 // on from the commit at which the first began, wherever the branch is by then.
 func (s *Service) ListCommits(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, q CommitsQuery) (CommitPage, error) {
-	sn, err := s.open(ctx, who, repo, cairn.GitRead)
+	sn, err := s.openAt(ctx, who, repo, q.At)
 	if err != nil {
 		return CommitPage{}, err
 	}
@@ -61,7 +61,7 @@ func (s *Service) ListCommits(ctx context.Context, who cairn.Actor, repo cairn.R
 	if err != nil {
 		return CommitPage{}, err
 	}
-	listing := list("commits", sn, q.Name, flag(q.Ephemeral), path)
+	listing := list("commits", sn, q.Name, flag(q.Ephemeral), path, stamp(q.At))
 	tip, skip, err := q.begin(ctx, sn, listing)
 	if err != nil {
 		return CommitPage{}, err
@@ -134,7 +134,7 @@ func cleanPath(path string) (string, error) {
 
 // Commit returns the commit that a revision names, with its signature.
 func (s *Service) Commit(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, at Revision) (SignedCommit, error) {
-	sn, err := s.open(ctx, who, repo, cairn.GitRead)
+	sn, err := s.openAt(ctx, who, repo, at.At)
 	if err != nil {
 		return SignedCommit{}, err
 	}

@@ -83,7 +83,7 @@ type CommitDiff struct {
 // commit that it has in common with a base (git diff base...commit); with the
 // base itself if there is none.
 func (s *Service) CommitDiff(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, q CommitDiffQuery) (CommitDiff, error) {
-	sn, err := s.open(ctx, who, repo, cairn.GitRead)
+	sn, err := s.openAt(ctx, who, repo, q.Commit.At)
 	if err != nil {
 		return CommitDiff{}, err
 	}

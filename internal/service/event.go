@@ -145,13 +145,17 @@ func (c *eventScan) begin(ctx context.Context, cursor string) error {
 			return err
 		})
 	}
-	version, err1 := strconv.ParseInt(position[0], 10, 64)
-	ordinal, err2 := strconv.ParseInt(position[1], 10, 32)
+	c.at, err = parseEventPosition(position)
+	return err
+}
+
+func parseEventPosition(fields []string) (eventPosition, error) {
+	version, err1 := strconv.ParseInt(fields[0], 10, 64)
+	ordinal, err2 := strconv.ParseInt(fields[1], 10, 32)
 	if err1 != nil || err2 != nil {
-		return cairn.Errorf(cairn.Invalid, "invalid cursor")
+		return eventPosition{}, cairn.Errorf(cairn.Invalid, "invalid cursor")
 	}
-	c.at = eventPosition{version, int(ordinal)}
-	return nil
+	return eventPosition{version, int(ordinal)}, nil
 }
 
 // next returns up to limit events that match and tells whether there may be

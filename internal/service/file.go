@@ -52,7 +52,7 @@ type FilePage struct {
 
 // ListFiles returns what a commit's tree holds, in the order of git ls-tree.
 func (s *Service) ListFiles(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, q FilesQuery) (FilePage, error) {
-	sn, err := s.open(ctx, who, repo, cairn.GitRead)
+	sn, err := s.openAt(ctx, who, repo, q.At)
 	if err != nil {
 		return FilePage{}, err
 	}
@@ -71,7 +71,7 @@ func (s *Service) filePage(ctx context.Context, sn *odb.Snapshot, name string, q
 	if err != nil {
 		return FilePage{}, err
 	}
-	listing := list(name, sn, q.Name, flag(q.Ephemeral), path, flag(q.Recursive))
+	listing := list(name, sn, q.Name, flag(q.Ephemeral), path, flag(q.Recursive), stamp(q.At))
 	position, err := listing.position(q.Cursor, 1)
 	if err != nil {
 		return FilePage{}, err
@@ -151,7 +151,7 @@ type File struct {
 // it, the text of its target: it is never followed, for its target may be
 // anything. A folder or a submodule is no file and not found.
 func (s *Service) OpenFile(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, at Revision, path string) (*File, error) {
-	sn, err := s.open(ctx, who, repo, cairn.GitRead)
+	sn, err := s.openAt(ctx, who, repo, at.At)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ type MetadataPage struct {
 // FilesMetadata lists files at any depth, each with its size and the commit
 // that git log -1 names for it.
 func (s *Service) FilesMetadata(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, q MetadataQuery) (MetadataPage, error) {
-	sn, err := s.open(ctx, who, repo, cairn.GitRead)
+	sn, err := s.openAt(ctx, who, repo, q.At)
 	if err != nil {
 		return MetadataPage{}, err
 	}

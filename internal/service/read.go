@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
@@ -32,6 +33,9 @@ func noRepository(name cairn.RepositoryName) error {
 type Revision struct {
 	Name      string
 	Ephemeral bool // names are of the ephemeral namespace
+	// At reads the repository as it was at that time; zero is now. It needs
+	// git:write.
+	At time.Time
 }
 
 // orDefault names the default branch where nothing is named.

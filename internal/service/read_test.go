@@ -100,10 +100,10 @@ func TestReadsAskForTheRepositorysRowAlone(t *testing.T) {
 			_, err := f.Service.Commit(t.Context(), who, "r", Revision{Name: ids[3].String()})
 			return err
 		},
-		"branches":    func() error { _, err := f.ListBranches(t.Context(), who, "r", false, "", 10); return err },
-		"branch":      func() error { _, err := f.Branch(t.Context(), who, "r", "main", false); return err },
-		"tags":        func() error { _, err := f.ListTags(t.Context(), who, "r", "", 10); return err },
-		"tag":         func() error { _, err := f.Tag(t.Context(), who, "r", "v1"); return err },
+		"branches":    func() error { _, err := f.ListBranches(t.Context(), who, "r", BranchesQuery{}); return err },
+		"branch":      func() error { _, err := f.Branch(t.Context(), who, "r", Revision{Name: "main"}); return err },
+		"tags":        func() error { _, err := f.ListTags(t.Context(), who, "r", TagsQuery{}); return err },
+		"tag":         func() error { _, err := f.Tag(t.Context(), who, "r", Revision{Name: "v1"}); return err },
 		"commit diff": func() error { _, err := f.CommitDiff(t.Context(), who, "r", CommitDiffQuery{Commit: main}); return err },
 	}
 	m.readOnly = true
@@ -125,7 +125,7 @@ func TestReadsAskForTheRepositorysRowAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	branch, err := f.Branch(t.Context(), who, "r", "main", false)
+	branch, err := f.Branch(t.Context(), who, "r", Revision{Name: "main"})
 	if err != nil || branch.Head != made.Commit {
 		t.Errorf("after a write main is %s, %v, want %s", branch.Head, err, made.Commit)
 	}
@@ -188,7 +188,7 @@ func TestLastChangeIsLookedForInNewCommitsAlone(t *testing.T) {
 	}
 	// What is kept for a parent is the answer, and nothing below it is read.
 	wrong := git.MustParseObjectID("1111111111111111111111111111111111111111")
-	tip, err := f.Branch(t.Context(), who, "r", "main", false)
+	tip, err := f.Branch(t.Context(), who, "r", Revision{Name: "main"})
 	if err != nil {
 		t.Fatal(err)
 	}

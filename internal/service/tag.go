@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
@@ -76,15 +77,22 @@ type TagPage struct {
 	Next string // the cursor of the next page; empty at the end
 }
 
+// TagsQuery says which tags to list.
+type TagsQuery struct {
+	At     time.Time // as they were then; zero is now; needs git:write
+	Cursor string
+	Limit  int
+}
+
 // ListTags returns tags by name.
-func (s *Service) ListTags(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, cursor string, limit int) (TagPage, error) {
-	sn, err := s.open(ctx, who, repo, cairn.GitRead)
+func (s *Service) ListTags(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, q TagsQuery) (TagPage, error) {
+	sn, err := s.openAt(ctx, who, repo, q.At)
 	if err != nil {
 		return TagPage{}, err
 	}
 	defer sn.Close()
-	listing := list("tags", sn)
-	position, err := listing.position(cursor, 1)
+	listing := list("tags", sn, stamp(q.At))
+	position, err := listing.position(q.Cursor, 1)
 	if err != nil {
 		return TagPage{}, err
 	}
@@ -94,7 +102,7 @@ func (s *Service) ListTags(ctx context.Context, who cairn.Actor, repo cairn.Repo
 			refs = refs[1:]
 		}
 	}
-	limit = clampLimit(limit, refsPerPage, maxRefsPerPage)
+	limit := clampLimit(q.Limit, refsPerPage, maxRefsPerPage)
 	page := TagPage{Tags: []Tag{}}
 	for _, ref := range refs[:min(limit, len(refs))] {
 		tag, err := readTag(ctx, sn, ref)
@@ -115,20 +123,20 @@ func readTag(ctx context.Context, sn *odb.Snapshot, ref cairn.Ref) (Tag, error) 
 	return Tag{Name: ref.Name.Short(), Commit: id}, err
 }
 
-// Tag returns the tag of exactly that name.
-func (s *Service) Tag(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, name string) (Tag, error) {
-	sn, err := s.open(ctx, who, repo, cairn.GitRead)
+// Tag returns the tag of exactly the revision's name.
+func (s *Service) Tag(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, at Revision) (Tag, error) {
+	sn, err := s.openAt(ctx, who, repo, at.At)
 	if err != nil {
 		return Tag{}, err
 	}
 	defer sn.Close()
-	stored, err := tagRef(name)
+	stored, err := tagRef(at.Name)
 	if err != nil {
 		return Tag{}, err
 	}
 	ref, ok := sn.Ref(stored)
 	if !ok {
-		return Tag{}, noTag(name)
+		return Tag{}, noTag(at.Name)
 	}
 	return readTag(ctx, sn, ref)
 }

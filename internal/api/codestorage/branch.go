@@ -65,7 +65,15 @@ func (f *face) listBranches(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	found, err := f.service.ListBranches(r.Context(), r.who, r.repo, ephemeral, r.query.Get("cursor"), limit)
+	deleted, err := r.boolean(false, "deleted")
+	if err != nil {
+		return err
+	}
+	if deleted {
+		return f.listDeletedBranches(w, r, ephemeral, limit)
+	}
+	q := service.BranchesQuery{Ephemeral: ephemeral, At: r.at, Cursor: r.query.Get("cursor"), Limit: limit}
+	found, err := f.service.ListBranches(r.Context(), r.who, r.repo, q)
 	if err != nil {
 		return err
 	}
@@ -88,7 +96,7 @@ func (f *face) branch(w http.ResponseWriter, r *request) error {
 	if name == "" {
 		return cairn.Errorf(cairn.Invalid, "name is required")
 	}
-	found, err := f.service.Branch(r.Context(), r.who, r.repo, name, ephemeral)
+	found, err := f.service.Branch(r.Context(), r.who, r.repo, service.Revision{Name: name, Ephemeral: ephemeral, At: r.at})
 	if err != nil {
 		return err
 	}
@@ -123,7 +131,7 @@ func (f *face) deleteBranch(w http.ResponseWriter, r *request) error {
 }
 
 func (f *face) branchDiff(w http.ResponseWriter, r *request) error {
-	q := service.BranchDiffQuery{Branch: r.query.Get("branch"), Base: r.query.Get("base")}
+	q := service.BranchDiffQuery{Branch: r.query.Get("branch"), Base: r.query.Get("base"), At: r.at}
 	if err := r.flags(map[string]*bool{"ephemeral": &q.Ephemeral, "ephemeral_base": &q.BaseEphemeral}); err != nil {
 		return err
 	}

@@ -33,8 +33,8 @@ type eventBody struct {
 func newEventBody(e service.Event) eventBody {
 	out := eventBody{
 		Cursor: e.Cursor, Kind: string(e.Kind), Action: "update", Ref: string(e.Ref), Ephemeral: e.Ephemeral,
-		Old: e.Old.String(), New: e.New.String(), Actor: strings.ToValidUTF8(e.Actor, "\uFFFD"),
-		At: e.At.UTC().Format(time.RFC3339Nano), Version: e.Version,
+		Old: e.Old.String(), New: e.New.String(), Actor: validText(e.Actor),
+		At: exactTime(e.At), Version: e.Version,
 	}
 	switch {
 	case e.Old.IsZero():
@@ -171,17 +171,4 @@ func gone(r *request, err error) error {
 		api.NoteError(r.Request, err)
 	}
 	return nil
-}
-
-// time reads a time of the query; the zero time if there is none.
-func (r *request) time(name string) (time.Time, error) {
-	v := r.query.Get(name)
-	if v == "" {
-		return time.Time{}, nil
-	}
-	t, err := time.Parse(time.RFC3339, strings.Replace(v, " ", "+", 1)) // a plus that nobody escaped
-	if err != nil {
-		return time.Time{}, cairn.Errorf(cairn.Invalid, "%s is %q: use a time of the form 2006-01-02T15:04:05Z", name, cairn.Clip(v))
-	}
-	return t, nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -63,6 +64,7 @@ type request struct {
 	who   cairn.Actor
 	repo  cairn.RepositoryName
 	query url.Values
+	at    time.Time // as of when to read; zero is now
 }
 
 // route is one operation under the paths of its two families, which differ
@@ -71,6 +73,8 @@ type route struct {
 	method        string
 	v1, preferred string
 	handle        func(*face, http.ResponseWriter, *request) error
+	// past marks the routes that can read a repository as it was at a time.
+	past bool
 	// organization marks the routes that are about no repository.
 	organization bool
 	// fail answers with an error; nil means api.Fail.
@@ -83,13 +87,16 @@ var routes = []route{
 	{method: "GET", v1: "repo", preferred: "repos/{repo}", handle: (*face).repository},
 	{method: "DELETE", v1: "repos/delete", preferred: "repos/{repo}", handle: (*face).deleteRepository},
 
+	{method: "POST", v1: "repos/restore", preferred: "repos/{repo}/restore", handle: (*face).restoreRepository},
+	{method: "POST", v1: "repos/purge", preferred: "repos/{repo}/purge", handle: (*face).purgeRepository},
 	{method: "GET", v1: "repos/events", preferred: "repos/{repo}/events", handle: (*face).events},
 
 	{method: "POST", v1: "repos/branches/create", preferred: "repos/{repo}/branches/create", handle: (*face).createBranch},
-	{method: "GET", v1: "repos/branches", preferred: "repos/{repo}/branches", handle: (*face).listBranches},
-	{method: "GET", preferred: "repos/{repo}/branch", handle: (*face).branch},
+	{method: "POST", v1: "repos/branches/restore", preferred: "repos/{repo}/branches/restore", handle: (*face).restoreBranch},
+	{method: "GET", v1: "repos/branches", preferred: "repos/{repo}/branches", handle: (*face).listBranches, past: true},
+	{method: "GET", preferred: "repos/{repo}/branch", handle: (*face).branch, past: true},
 	{method: "DELETE", v1: "repos/branches", preferred: "repos/{repo}/branches", handle: (*face).deleteBranch},
-	{method: "GET", v1: "repos/branches/diff", preferred: "repos/{repo}/branches/diff", handle: (*face).branchDiff},
+	{method: "GET", v1: "repos/branches/diff", preferred: "repos/{repo}/branches/diff", handle: (*face).branchDiff, past: true},
 	{method: "GET", v1: "repos/merge/preview", preferred: "repos/{repo}/merge/preview", handle: (*face).previewMerge},
 	{method: "POST", v1: "repos/merge", preferred: "repos/{repo}/merge", handle: (*face).merge, fail: failMerge},
 
@@ -97,17 +104,17 @@ var routes = []route{
 	{method: "POST", v1: "repos/diff-commit", preferred: "repos/{repo}/diff-commit", handle: (*face).diffCommit, fail: failCommit},
 	{method: "POST", v1: "repos/restore-commit", preferred: "repos/{repo}/restore-commit", handle: (*face).restoreCommit, fail: failCommit},
 	{method: "POST", v1: "repos/reset-commits", preferred: "repos/{repo}/reset-commits", handle: (*face).restoreCommit, fail: failCommit},
-	{method: "GET", v1: "repos/commits", preferred: "repos/{repo}/commits", handle: (*face).listCommits},
-	{method: "GET", v1: "repos/commit", preferred: "repos/{repo}/commit", handle: (*face).commit},
-	{method: "GET", v1: "repos/diff", preferred: "repos/{repo}/diff", handle: (*face).commitDiff},
+	{method: "GET", v1: "repos/commits", preferred: "repos/{repo}/commits", handle: (*face).listCommits, past: true},
+	{method: "GET", v1: "repos/commit", preferred: "repos/{repo}/commit", handle: (*face).commit, past: true},
+	{method: "GET", v1: "repos/diff", preferred: "repos/{repo}/diff", handle: (*face).commitDiff, past: true},
 
-	{method: "GET", v1: "repos/files", preferred: "repos/{repo}/files", handle: (*face).listFiles},
-	{method: "GET", v1: "repos/files/metadata", preferred: "repos/{repo}/files/metadata", handle: (*face).filesMetadata},
-	{method: "GET", v1: "repos/file", preferred: "repos/{repo}/file", handle: (*face).file}, // HEAD too
+	{method: "GET", v1: "repos/files", preferred: "repos/{repo}/files", handle: (*face).listFiles, past: true},
+	{method: "GET", v1: "repos/files/metadata", preferred: "repos/{repo}/files/metadata", handle: (*face).filesMetadata, past: true},
+	{method: "GET", v1: "repos/file", preferred: "repos/{repo}/file", handle: (*face).file, past: true}, // HEAD too
 
 	{method: "POST", v1: "repos/tags", preferred: "repos/{repo}/tags", handle: (*face).createTag},
-	{method: "GET", v1: "repos/tags", preferred: "repos/{repo}/tags", handle: (*face).listTags},
-	{method: "GET", preferred: "repos/{repo}/tag", handle: (*face).tag},
+	{method: "GET", v1: "repos/tags", preferred: "repos/{repo}/tags", handle: (*face).listTags, past: true},
+	{method: "GET", preferred: "repos/{repo}/tag", handle: (*face).tag, past: true},
 	{method: "DELETE", v1: "repos/tags", preferred: "repos/{repo}/tags/{tag}", handle: (*face).deleteTag},
 }
 
@@ -172,6 +179,12 @@ func (f *face) identify(r *http.Request, route route) (*request, error) {
 	in := &request{Request: r, who: who}
 	if in.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
 		return nil, cairn.Errorf(cairn.Invalid, "the query of the address is malformed")
+	}
+	if in.at, err = in.time("at"); err != nil {
+		return nil, err
+	}
+	if !in.at.IsZero() && !route.past {
+		return nil, cairn.Errorf(cairn.Invalid, "at is not for this route")
 	}
 	if route.organization {
 		return in, nil

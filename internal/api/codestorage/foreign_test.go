@@ -56,6 +56,8 @@ var idRequests = []idRequest{
 	{route: "POST /api/repos/{repo}/restore-commit", body: object{"metadata": object{"target_branch": "main", "author": ann, "base_ref": "{id}"}}},
 	{route: "POST /api/repos/{repo}/restore-commit", body: object{"metadata": object{"target_branch": "{id}", "author": ann, "base_ref": "main"}}},
 	{route: "POST /api/repos/{repo}/reset-commits", body: object{"metadata": object{"target_branch": "main", "author": ann, "target_commit_sha": "{id}"}}},
+	{route: "POST /api/repos/{repo}/branches/restore", body: object{"name": "grab", "head_sha": "{id}"}},
+	{route: "POST /api/repos/{repo}/branches/restore", body: object{"name": "{id}"}},
 	{route: "POST /api/repos/{repo}/tags", body: object{"name": "grab", "ref": "{id}"}},
 	{route: "POST /api/repos/{repo}/tags", body: object{"name": "grab", "target": "{id}"}},
 	{route: "GET /api/repos/{repo}/tag", query: "name={id}"},
@@ -67,7 +69,7 @@ var idRequests = []idRequest{
 // withoutIDs are the routes that name no object.
 var withoutIDs = []string{
 	"GET /api/repos", "GET /api/repos/{repo}", "DELETE /api/repos/{repo}", "GET /api/repos/{repo}/branches", "GET /api/repos/{repo}/tags",
-	"GET /api/repos/{repo}/events",
+	"GET /api/repos/{repo}/events", "POST /api/repos/{repo}/restore", "POST /api/repos/{repo}/purge",
 }
 
 // TestEveryRouteIsAskedForForeignObjects fails for a route that is new and in

@@ -124,6 +124,16 @@ var matrix = map[string]access{
 	// There is no upstream to pull from.
 	"POST repos/{repo}/pull-upstream": {scopes: writing, status: 400, body: body(object{})},
 	"GET repos/{repo}/events":         {scopes: reading, status: 200},
+
+	"POST repos/{repo}/restore": {scopes: creating, status: 409},
+	"POST repos/{repo}/purge":   {scopes: creating, status: 200},
+	"POST repos/{repo}/branches/restore": {
+		scopes: writing, status: 200, changes: "refs/heads/gone", commits: true, body: body(object{"name": "gone"}),
+		prepare: func(s *sample) {
+			s.post("/api/v1/repos/branches/create", object{"base_ref": "main", "target_branch": "gone"}).want(s.t, 200)
+			s.delete("/api/v1/repos/branches", object{"name": "gone"}).want(s.t, 200)
+		},
+	},
 }
 
 // soon are rows whose routes are being made.

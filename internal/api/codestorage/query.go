@@ -3,6 +3,7 @@ package codestorage
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -69,7 +70,24 @@ func (r *request) limit(greatest int) (int, error) {
 // revision reads a revision and the flag that says where its names are.
 func (r *request) revision(ephemeral string, names ...string) (service.Revision, error) {
 	in, err := r.boolean(false, ephemeral)
-	return service.Revision{Name: r.first(names...), Ephemeral: in}, err
+	return service.Revision{Name: r.first(names...), Ephemeral: in, At: r.at}, err
+}
+
+// time reads a time of the query; the zero time if there is none.
+func (r *request) time(name string) (time.Time, error) {
+	return parseTime(name, strings.Replace(r.query.Get(name), " ", "+", 1)) // a plus that nobody escaped
+}
+
+// parseTime reads a time that is called so; empty is the zero time.
+func parseTime(name, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, cairn.Errorf(cairn.Invalid, "%s is %q: use a time of the form 2006-01-02T15:04:05Z", name, cairn.Clip(text))
+	}
+	return t, nil
 }
 
 // oneOf returns the first value that is not empty: the preferred name of

@@ -34,7 +34,9 @@ func (f *face) newRepositoryBody(r cairn.Repository) repositoryBody {
 	}
 }
 
-func repositoryID(r cairn.Repository) string { return "repo_" + string(r.Repository) }
+const repositoryIDPrefix = "repo_"
+
+func repositoryID(r cairn.Repository) string { return repositoryIDPrefix + string(r.Repository) }
 
 // cloneURL is the address of the Git remote. It is made of the configured
 // address of the server, never of what a request says.
@@ -131,6 +133,13 @@ func (f *face) listRepositories(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	deleted, err := r.boolean(false, "deleted")
+	if err != nil {
+		return err
+	}
+	if deleted {
+		return f.listDeletedRepositories(w, r, limit)
+	}
 	found, err := f.service.ListRepositories(r.Context(), r.who, r.query.Get("q"), r.query.Get("cursor"), limit)
 	if err != nil {
 		return err
@@ -153,12 +162,23 @@ func (f *face) repository(w http.ResponseWriter, r *request) error {
 	return api.Write(w, http.StatusOK, f.newRepositoryBody(found))
 }
 
+// deleteRepository deletes, and with purge=true purges what it deleted at once.
 func (f *face) deleteRepository(w http.ResponseWriter, r *request) error {
+	purge, err := r.boolean(false, "purge")
+	if err != nil {
+		return err
+	}
 	gone, err := f.service.DeleteRepository(r.Context(), r.who, r.repo)
 	if err != nil {
 		return err
 	}
 	id := repositoryID(gone)
+	if purge {
+		if _, err := f.service.PurgeRepository(r.Context(), r.who, r.repo, gone.Repository); err != nil {
+			return err
+		}
+		return api.Write(w, http.StatusOK, purgedBody{[]string{id}, id, "repository purged"})
+	}
 	return api.Write(w, http.StatusOK, struct {
 		ID      string `json:"repo_id"`
 		Message string `json:"message"`

@@ -50,7 +50,7 @@ func (f *face) listTags(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	found, err := f.service.ListTags(r.Context(), r.who, r.repo, r.query.Get("cursor"), limit)
+	found, err := f.service.ListTags(r.Context(), r.who, r.repo, service.TagsQuery{At: r.at, Cursor: r.query.Get("cursor"), Limit: limit})
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (f *face) tag(w http.ResponseWriter, r *request) error {
 	if name == "" {
 		return cairn.Errorf(cairn.Invalid, "name is required")
 	}
-	found, err := f.service.Tag(r.Context(), r.who, r.repo, name)
+	found, err := f.service.Tag(r.Context(), r.who, r.repo, service.Revision{Name: name, At: r.at})
 	if err != nil {
 		return err
 	}

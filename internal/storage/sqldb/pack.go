@@ -110,20 +110,21 @@ func (t packs) Replace(key cairn.RepositoryKey, old []cairn.PackID, added []cair
 	return t.discard(key.Organization, old, at)
 }
 
-// dropManifest empties the manifest of a repository that is no more.
-func (t packs) dropManifest(key cairn.RepositoryKey, at time.Time) error {
+// dropManifest removes up to n packs from the manifest of a repository that is
+// no more, and returns how many.
+func (t packs) dropManifest(key cairn.RepositoryKey, at time.Time, n int64) (int64, error) {
 	var ids []cairn.PackID
-	args := values(string(key.Organization), string(key.Repository))
-	err := t.query(Read, `SELECT pack FROM manifests WHERE organization = $1 AND repository = $2`, args, func(r *Row) {
+	args := values(string(key.Organization), string(key.Repository), n)
+	err := t.query(Read, `SELECT pack FROM manifests WHERE organization = $1 AND repository = $2 ORDER BY pack LIMIT CAST($3 AS BIGINT)`, args, func(r *Row) {
 		ids = append(ids, cairn.PackID(r.Text(0)))
 	})
-	if err != nil {
-		return err
+	if err != nil || len(ids) == 0 {
+		return 0, err
 	}
-	if _, err := t.exec(`DELETE FROM manifests WHERE organization = $1 AND repository = $2`, args...); err != nil {
-		return err
+	if _, err := t.exec(`DELETE FROM manifests WHERE organization = $1 AND repository = $2 AND pack <= $3`, args[0], args[1], string(ids[len(ids)-1])); err != nil {
+		return 0, err
 	}
-	return t.discard(key.Organization, ids, at)
+	return int64(len(ids)), t.discard(key.Organization, ids, at)
 }
 
 // discard makes garbage of those packs that no manifest names. A pack that was

@@ -12,12 +12,12 @@ import (
 type repositories struct{ *Tx }
 
 // repositoryColumns are what repository reads.
-const repositoryColumns = `organization, id, name, default_branch, format, created_at, deleted_at, version, fence, upstream, syncing`
+const repositoryColumns = `organization, id, name, default_branch, format, created_at, deleted_at, version, fence, upstream, syncing, purged_at`
 
 func (t repositories) Create(r cairn.Repository) error {
-	n, err := t.exec(`INSERT INTO repositories (`+repositoryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
+	n, err := t.exec(`INSERT INTO repositories (`+repositoryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`,
 		string(r.Organization), string(r.Repository), string(r.Name), []byte(r.DefaultBranch), int64(r.Format),
-		micros(r.CreatedAt), laterMicros(r.DeletedAt), r.Version, r.Fence, upstreamText(r.Upstream), flag(r.Syncing))
+		micros(r.CreatedAt), laterMicros(r.DeletedAt), r.Version, r.Fence, upstreamText(r.Upstream), flag(r.Syncing), laterMicros(r.PurgedAt))
 	if err != nil {
 		return err
 	}
@@ -133,21 +133,78 @@ func (t repositories) Deleted(before time.Time, n int) ([]cairn.Repository, erro
 		micros(before), limit(n))
 }
 
-func (t repositories) Purge(key cairn.RepositoryKey, at time.Time) error {
-	org, id := string(key.Organization), string(key.Repository)
-	n, err := t.exec(`DELETE FROM repositories WHERE organization = $1 AND id = $2 AND deleted_at IS NOT NULL`, org, id)
+func (t repositories) DeletedOf(org cairn.OrganizationID, since time.Time, after cairn.Repository, n int) ([]cairn.Repository, error) {
+	return t.many(`SELECT `+repositoryColumns+` FROM repositories
+		WHERE organization = $1 AND deleted_at IS NOT NULL AND deleted_at >= $2 AND (name, deleted_at, id) > ($3, $4, $5)
+		ORDER BY name, deleted_at, id LIMIT CAST($6 AS BIGINT)`,
+		string(org), micros(since), string(after.Name), micros(after.DeletedAt), string(after.Repository), limit(n))
+}
+
+func (t repositories) Restore(key cairn.RepositoryKey) error {
+	r, err := t.Get(key)
+	if err == nil && (r.DeletedAt.IsZero() || r.DeletedAt.Equal(purging)) {
+		err = errNoRepository
+	}
 	if err != nil {
 		return err
 	}
-	if n == 0 {
-		return cairn.Errorf(cairn.NotFound, "deleted repository not found")
+	taken, err := t.exists(`SELECT 1 FROM repositories WHERE organization = $1 AND name = $2 AND deleted_at IS NULL`, string(r.Organization), string(r.Name))
+	if err != nil {
+		return err
 	}
-	for _, table := range []string{`refs`, `events`, `jobs`, `syncs`, `upstream_refs`, `git_credentials`} {
-		if _, err := t.exec(`DELETE FROM `+table+` WHERE organization = $1 AND repository = $2`, org, id); err != nil {
-			return err
+	if taken {
+		return cairn.Errorf(cairn.Conflict, "repository %q exists", r.Name)
+	}
+	_, err = t.exec(`UPDATE repositories SET deleted_at = NULL WHERE organization = $1 AND id = $2`, string(r.Organization), string(r.Repository))
+	return err
+}
+
+func (t repositories) SetPurged(key cairn.RepositoryKey, at time.Time) error {
+	if _, err := t.version(key); err != nil {
+		return err
+	}
+	_, err := t.exec(`UPDATE repositories SET purged_at = $1 WHERE organization = $2 AND id = $3`,
+		micros(at), string(key.Organization), string(key.Repository))
+	return err
+}
+
+// purging is the time of deletion of a repository whose purge has begun: it
+// comes before all others.
+var purging = time.UnixMicro(0).UTC()
+
+// purgedTables hold rows of repositories, each with what tells the rows of one
+// repository apart. Manifests are not among them.
+var purgedTables = []struct{ name, key string }{
+	{"refs", "name"}, {"events", "version, ordinal"}, {"jobs", "kind, name"}, {"syncs", "repository"},
+	{"upstream_refs", "name"}, {"git_credentials", "id"},
+}
+
+func (t repositories) Purge(key cairn.RepositoryKey, at time.Time, rows int) (bool, error) {
+	org, id := string(key.Organization), string(key.Repository)
+	n, err := t.exec(`UPDATE repositories SET deleted_at = $1 WHERE organization = $2 AND id = $3 AND deleted_at IS NOT NULL`, micros(purging), org, id)
+	if err != nil {
+		return false, err
+	}
+	if n == 0 {
+		return false, cairn.Errorf(cairn.NotFound, "deleted repository not found")
+	}
+	left := int64(rows)
+	for _, table := range purgedTables {
+		const of = ` WHERE organization = $1 AND repository = $2`
+		n, err := t.exec(`DELETE FROM `+table.name+of+` AND (`+table.key+`) IN (SELECT `+table.key+` FROM `+table.name+of+` LIMIT CAST($3 AS BIGINT))`, org, id, left)
+		if err != nil {
+			return false, err
+		}
+		if left -= n; left <= 0 {
+			return false, nil
 		}
 	}
-	return packs{t.Tx}.dropManifest(key, at)
+	n, err = packs{t.Tx}.dropManifest(key, at, left)
+	if err != nil || n == left {
+		return false, err
+	}
+	_, err = t.exec(`DELETE FROM repositories WHERE organization = $1 AND id = $2`, org, id)
+	return err == nil, err
 }
 
 var errNoRepository = cairn.Errorf(cairn.NotFound, "repository not found")
@@ -183,5 +240,6 @@ func repository(row *Row) cairn.Repository {
 		Fence:         row.Int(8),
 		Upstream:      upstream(row.Text(9)),
 		Syncing:       row.Int(10) != 0,
+		PurgedAt:      row.Moment(11),
 	}
 }

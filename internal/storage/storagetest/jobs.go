@@ -172,7 +172,7 @@ var jobCases = map[string]func(*testing.T, store){
 		s.enqueue(kept)
 		s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(r.RepositoryKey, day(2)) })
 		s.job(j.JobKey)
-		s.update(func(tx cairn.Tx) error { return tx.Repositories().Purge(r.RepositoryKey, day(3)) })
+		s.update(func(tx cairn.Tx) error { _, err := tx.Repositories().Purge(r.RepositoryKey, day(3), 1000); return err })
 		s.noJob(j.JobKey)
 		s.job(kept.JobKey)
 		s.update(func(tx cairn.Tx) error {

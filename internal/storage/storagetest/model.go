@@ -327,7 +327,8 @@ func (u *randomUpdates) operation(r *rapid.T) operation {
 	case 3:
 		at := u.now()
 		return operation{"purge", func(tx cairn.Tx, m *model) error {
-			return tolerate(tx.Repositories().Purge(key, at), m.purge(key, at))
+			_, err := tx.Repositories().Purge(key, at, 1000)
+			return tolerate(err, m.purge(key, at))
 		}}
 	case 4, 5:
 		p := drawPack(r)

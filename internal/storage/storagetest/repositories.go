@@ -38,8 +38,8 @@ var repositoryCases = map[string]func(*testing.T, store){
 		for _, f := range []func(tx cairn.Tx) error{
 			func(tx cairn.Tx) error { _, err := tx.Repositories().Advance(other); return err },
 			func(tx cairn.Tx) error { return tx.Repositories().Delete(other, day(1)) },
-			func(tx cairn.Tx) error { return tx.Repositories().Purge(other, day(1)) },
-			func(tx cairn.Tx) error { return tx.Repositories().Purge(r.RepositoryKey, day(1)) }, // it lives
+			func(tx cairn.Tx) error { _, err := tx.Repositories().Purge(other, day(1), 1000); return err },
+			func(tx cairn.Tx) error { _, err := tx.Repositories().Purge(r.RepositoryKey, day(1), 1000); return err }, // it lives
 		} {
 			s.refuse(cairn.NotFound, f)
 		}
@@ -187,6 +187,114 @@ var repositoryCases = map[string]func(*testing.T, store){
 			return nil
 		})
 	},
+	"the deleted of an organization, by name and time": func(t *testing.T, s store) {
+		var want []cairn.Repository
+		for i, name := range []cairn.RepositoryName{"a", "a", "b", "b", "c"} {
+			r := s.repository(name)
+			s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(r.RepositoryKey, day(i+1)) })
+			r.DeletedAt = day(i + 1)
+			want = append(want, r)
+		}
+		s.repository("a")
+		other := s.repositoryOf("other", "a")
+		s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(other.RepositoryKey, day(3)) })
+		s.view(func(tx cairn.Tx) error {
+			for _, c := range []struct {
+				since, limit int
+				after        cairn.Repository
+				want         []cairn.Repository
+			}{
+				{1, 9, cairn.Repository{}, want}, {2, 9, cairn.Repository{}, want[1:]}, {6, 9, cairn.Repository{}, nil},
+				{1, 2, cairn.Repository{}, want[:2]}, {1, 2, want[1], want[2:4]}, {1, 9, want[4], nil}, {1, 0, cairn.Repository{}, nil},
+				{1, 9, cairn.Repository{Name: "b", DeletedAt: day(3)}, want[2:]},
+			} {
+				got, err := tx.Repositories().DeletedOf("acme", day(c.since), c.after, c.limit)
+				if err != nil {
+					return err
+				}
+				sameList(t, "deleted", got, c.want)
+			}
+			return nil
+		})
+	},
+	"restored as it was": func(t *testing.T, s store) {
+		r := s.repository("site")
+		s.move(r.RepositoryKey, cairn.RefUpdate{Name: "refs/heads/main", New: id(1)})
+		restore := func(tx cairn.Tx) error { return tx.Repositories().Restore(r.RepositoryKey) }
+		s.refuse(cairn.NotFound, restore)
+		s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(r.RepositoryKey, day(5)) })
+		next := s.repository("site")
+		s.refuse(cairn.Conflict, restore)
+		s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(next.RepositoryKey, day(6)) })
+		s.update(restore)
+		s.view(func(tx cairn.Tx) error {
+			found, err := tx.Repositories().Find("acme", "site")
+			want := r
+			want.Version = 1
+			same(t, "restored", found, want)
+			return err
+		})
+		same(t, "number of refs", len(s.refs(r.RepositoryKey)), 1)
+		s.write(r.RepositoryKey, func(cairn.Tx, int64) error { return nil })
+		s.refuse(cairn.NotFound, func(tx cairn.Tx) error {
+			return tx.Repositories().Restore(cairn.RepositoryKey{Organization: "other", Repository: r.Repository})
+		})
+	},
+	"the time of a purge": func(t *testing.T, s store) {
+		r := s.repository("site")
+		s.write(r.RepositoryKey, func(tx cairn.Tx, _ int64) error { return tx.Repositories().SetPurged(r.RepositoryKey, day(3)) })
+		r.Version, r.PurgedAt = 1, day(3)
+		s.view(func(tx cairn.Tx) error {
+			got, err := tx.Repositories().Get(r.RepositoryKey)
+			same(t, "repository", got, r)
+			return err
+		})
+	},
+	"purged a few rows at a time": func(t *testing.T, s store) {
+		r := s.repository("site")
+		key := r.RepositoryKey
+		for range 5 {
+			s.write(key, func(tx cairn.Tx, version int64) error {
+				if err := tx.Packs().Add(key, pack(int(version))); err != nil {
+					return err
+				}
+				if err := tx.Events().Append(key, []cairn.Event{{Version: version}, {Version: version, Ordinal: 1}}); err != nil {
+					return err
+				}
+				name := git.RefName("refs/heads/" + string(rune('a'+version)))
+				return tx.Refs().Update(key, version, day(1), []cairn.RefUpdate{{Name: name, New: id(1)}})
+			})
+		}
+		s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(key, day(5)) })
+		calls := 0
+		for done := false; !done; calls++ {
+			s.update(func(tx cairn.Tx) (err error) {
+				done, err = tx.Repositories().Purge(key, day(6), 3)
+				return err
+			})
+			if done {
+				break
+			}
+			s.refuse(cairn.NotFound, func(tx cairn.Tx) error { return tx.Repositories().Restore(key) })
+			s.view(func(tx cairn.Tx) error {
+				list, err := tx.Repositories().DeletedOf("acme", day(1), cairn.Repository{}, 9)
+				if err != nil {
+					return err
+				}
+				sameList(t, "that can be restored", list, nil)
+				list, err = tx.Repositories().Deleted(day(1), 9)
+				same(t, "number of deleted that are to be purged", len(list), 1)
+				return err
+			})
+		}
+		if calls < 20/3 { // 20 rows
+			t.Errorf("purged in %d transactions", calls)
+		}
+		s.absent(func(tx cairn.Tx) error { _, err := tx.Repositories().Get(key); return err })
+		sameList(t, "refs", s.refs(key), nil)
+		sameList(t, "manifest", s.manifest(key), nil)
+		same(t, "packs that are garbage", len(s.garbage(day(7))), 5)
+	},
 	"purge leaves nothing but garbage": func(t *testing.T, s store) {
 		r, fork := s.repository("site"), s.repository("fork")
 		key := r.RepositoryKey
@@ -204,7 +312,7 @@ var repositoryCases = map[string]func(*testing.T, store){
 		})
 		s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(key, day(5)) })
 		sameList(t, "garbage before the purge", s.garbage(day(9)), nil)
-		s.update(func(tx cairn.Tx) error { return tx.Repositories().Purge(key, day(6)) })
+		s.update(func(tx cairn.Tx) error { _, err := tx.Repositories().Purge(key, day(6), 1000); return err })
 		s.absent(func(tx cairn.Tx) error { _, err := tx.Repositories().Get(key); return err })
 		sameList(t, "refs", s.refs(key), nil)
 		sameList(t, "manifest", s.manifest(key), nil)
@@ -215,6 +323,6 @@ var repositoryCases = map[string]func(*testing.T, store){
 			sameList(t, "events", events, nil)
 			return err
 		})
-		s.refuse(cairn.NotFound, func(tx cairn.Tx) error { return tx.Repositories().Purge(key, day(8)) })
+		s.refuse(cairn.NotFound, func(tx cairn.Tx) error { _, err := tx.Repositories().Purge(key, day(8), 1000); return err })
 	},
 }

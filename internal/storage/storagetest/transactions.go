@@ -163,7 +163,7 @@ var transactionCases = map[string]func(*testing.T, store){
 			"default branch":       func(tx cairn.Tx) error { return tx.Repositories().SetDefaultBranch(key, "refs/heads/x") },
 			"fence":                func(tx cairn.Tx) error { _, err := tx.Repositories().SetFence(key); return err },
 			"delete":               func(tx cairn.Tx) error { return tx.Repositories().Delete(key, day(1)) },
-			"purge":                func(tx cairn.Tx) error { return tx.Repositories().Purge(key, day(1)) },
+			"purge":                func(tx cairn.Tx) error { _, err := tx.Repositories().Purge(key, day(1), 1000); return err },
 			"refs": func(tx cairn.Tx) error {
 				return tx.Refs().Update(key, 1, day(1), []cairn.RefUpdate{{Name: "refs/heads/x", New: id(1)}})
 			},

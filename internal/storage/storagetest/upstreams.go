@@ -87,7 +87,7 @@ var upstreamCases = map[string]func(*testing.T, store){
 		})
 		s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(r.RepositoryKey, day(1)) })
 		s.view(func(tx cairn.Tx) error { _, err := tx.Credentials().Get("acme", "c1"); return err })
-		s.update(func(tx cairn.Tx) error { return tx.Repositories().Purge(r.RepositoryKey, day(2)) })
+		s.update(func(tx cairn.Tx) error { _, err := tx.Repositories().Purge(r.RepositoryKey, day(2), 1000); return err })
 		s.absent(func(tx cairn.Tx) error { _, err := tx.Upstreams().Sync(r.RepositoryKey); return err })
 		s.absent(func(tx cairn.Tx) error { _, err := tx.Credentials().Get("acme", "c1"); return err })
 		s.view(func(tx cairn.Tx) error {
