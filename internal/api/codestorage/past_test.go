@@ -110,13 +110,13 @@ func TestPastIsForThoseWhoMayWrite(t *testing.T) {
 	for _, path := range pastReads {
 		path += map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")]
 		w.call(t, reader, "GET", r.preferred(path+at), nil).want(t, 403)
-		r.get(r.preferred(path + "at=yesterday")).want(t, 400)
+		r.get(r.preferred(path+"at=yesterday")).want(t, 400)
 	}
 	w.call(t, reader, "GET", r.preferred("/branches?deleted=true"), nil).want(t, 403)
-	r.get("/api/v1/repo?" + at).want(t, 400)
-	r.get("/api/v1/repos/branches?deleted=true&" + at).want(t, 400)
+	r.get("/api/v1/repo?"+at).want(t, 400)
+	r.get("/api/v1/repos/branches?deleted=true&"+at).want(t, 400)
 	for _, wrong := range []string{"2001-01-01T00:00:00Z", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)} {
-		a := r.get("/api/v1/repos/branches?at=" + wrong).want(t, 404)
+		a := r.get("/api/v1/repos/branches?at="+wrong).want(t, 404)
 		if !strings.Contains(string(a.body), "did not exist yet") {
 			t.Errorf("at %s: %s", wrong, a.body)
 		}
@@ -156,7 +156,7 @@ func TestRestoreBranch(t *testing.T) {
 		t.Errorf("deleted branches: %s", list.body)
 	}
 	page := r.get("/api/v1/repos/branches?deleted=true&limit=1").want(t, 200)
-	next := r.get("/api/v1/repos/branches?deleted=true&limit=1&cursor=" + page.at(t, "next_cursor").(string)).want(t, 200)
+	next := r.get("/api/v1/repos/branches?deleted=true&limit=1&cursor="+page.at(t, "next_cursor").(string)).want(t, 200)
 	if next.at(t, "branches.0.head_sha") != second || next.at(t, "has_more") != false {
 		t.Errorf("second page of deleted branches: %s", next.body)
 	}
@@ -185,7 +185,7 @@ func TestRestoreBranch(t *testing.T) {
 	fork.post("/api/v1/repos", object{"base_repo": object{"provider": "code", "name": "team/app", "auth": object{"token": r.token}}}).want(t, 201)
 	fork.post("/api/v1/repos/branches/restore", object{"name": "x"}).want(t, 404)
 	fork.post("/api/v1/repos/branches/restore", object{"name": "x", "head_sha": second}).want(t, 404)
-	fork.get("/api/v1/repos/branches?at=" + url.QueryEscape(there.Format(time.RFC3339Nano))).want(t, 404)
+	fork.get("/api/v1/repos/branches?at="+url.QueryEscape(there.Format(time.RFC3339Nano))).want(t, 404)
 }
 
 func TestRestoreRepository(t *testing.T) {
@@ -201,7 +201,7 @@ func TestRestoreRepository(t *testing.T) {
 	drop()
 	two := create()
 	// The name is another repository's now: nothing of the old one shows.
-	r.get("/api/v1/repos/commit?sha=" + first).want(t, 404)
+	r.get("/api/v1/repos/commit?sha="+first).want(t, 404)
 	restore(object{"repo_id": one}).want(t, 409)
 	r.commit(nil, put("a", "second"))
 	drop()
@@ -210,7 +210,7 @@ func TestRestoreRepository(t *testing.T) {
 		t.Errorf("deleted repositories: %s", list.body)
 	}
 	page := r.get("/api/v1/repos?deleted=true&limit=1").want(t, 200)
-	if next := r.get("/api/v1/repos?deleted=true&limit=1&cursor=" + page.at(t, "next_cursor").(string)).want(t, 200); next.at(t, "repos.0.repo_id") != two {
+	if next := r.get("/api/v1/repos?deleted=true&limit=1&cursor="+page.at(t, "next_cursor").(string)).want(t, 200); next.at(t, "repos.0.repo_id") != two {
 		t.Errorf("second page of deleted repositories: %s", next.body)
 	}
 	w.call(t, w.token(t, "team/app", claims{"scopes": []string{"git:write", "org:read"}}), "POST", "/api/v1/repos/restore", nil).want(t, 403)
@@ -279,11 +279,11 @@ func TestPurge(t *testing.T) {
 	at := "at=" + url.QueryEscape(time.Now().UTC().Format(time.RFC3339Nano))
 	second := r.commit(object{"target_branch": "x", "base_branch": "main"}, put("a", "2"))
 	r.delete("/api/v1/repos/branches", object{"name": "x"}).want(t, 200)
-	r.get("/api/v1/repos/commits?" + at).want(t, 200)
+	r.get("/api/v1/repos/commits?"+at).want(t, 200)
 	w.call(t, w.token(t, "team/app", claims{"scopes": []string{"git:write"}}), "POST", "/api/v1/repos/purge", nil).want(t, 403)
 	r.post("/api/v1/repos/purge", object{"repo_id": "repo_none"}).want(t, 404)
 	living := r.post("/api/v1/repos/purge", nil).want(t, 200)
-	r.get("/api/v1/repos/commits?" + at).want(t, 404)
+	r.get("/api/v1/repos/commits?"+at).want(t, 404)
 	r.post("/api/v1/repos/branches/restore", object{"name": "x"}).want(t, 404)
 	r.post("/api/v1/repos/branches/restore", object{"name": "x", "head_sha": second}).want(t, 404)
 	if list := r.get("/api/v1/repos/branches?deleted=true").want(t, 200); list.at(t, "branches.0") != nil {
