@@ -55,7 +55,8 @@ func (s *Store) purgeRepositories(ctx context.Context, o SweepOptions, r *SweepR
 			return err
 		}
 		for _, repo := range batch {
-			if err := s.purge(ctx, repo.RepositoryKey, s.options.Now()); err != nil {
+			err := s.purge(ctx, repo.RepositoryKey, s.options.Now())
+			if err != nil && !errors.Is(err, cairn.NotFound) { // it was purged meanwhile
 				return err
 			}
 			r.Repositories++
