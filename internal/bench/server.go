@@ -220,8 +220,8 @@ func (s *server) settle(ctx context.Context) error {
 }
 
 // repack waits until a repository's background repack is done: levels hold all
-// but the little that is not worth another. Looking at every repository now
-// makes up for a look that the server forgot, as it may when it is stopped.
+// but the little that is not worth another. Doing it by hand makes up for a look
+// that the server forgot, as it may when it is stopped.
 func (s *server) repack(ctx context.Context, name string) error {
 	for began := time.Now(); ; {
 		if err := s.settle(ctx); err != nil {
@@ -237,10 +237,19 @@ func (s *server) repack(ctx context.Context, name string) error {
 		if time.Since(began) > settleLimit {
 			return fmt.Errorf("repository %s is not repacked in %v", name, settleLimit)
 		}
-		if _, err := s.operator.CollectGarbage(ctx, nil); err != nil {
-			return fmt.Errorf("repack %s: %w", name, err)
+		if err := s.repackNow(ctx, name); err != nil {
+			return err
 		}
 	}
+}
+
+// repackNow repacks a repository, due or not, unless that is under way.
+func (s *server) repackNow(ctx context.Context, name string) error {
+	_, err := s.operator.RepackRepository(ctx, organization, name, nil)
+	if err != nil && !errors.Is(err, client.ErrConflict) {
+		return fmt.Errorf("repack %s: %w", name, err)
+	}
+	return nil
 }
 
 // isRepacked tells whether the packs of a full repack, with their sidecars, hold
