@@ -117,9 +117,11 @@ func (s *changeSearch) run(ctx context.Context, files []FileEntry) error {
 	for _, file := range files {
 		root.add(file, s.paths)
 	}
-	if err := s.arrive(ctx, s.from, root); err != nil {
+	links, err := s.sn.Commit(ctx, s.from)
+	if err != nil {
 		return err
 	}
+	s.arrive(s.from, links, root)
 	for len(s.queue) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -134,14 +136,10 @@ func (s *changeSearch) run(ctx context.Context, files []FileEntry) error {
 }
 
 // arrive has paths go on at a commit.
-func (s *changeSearch) arrive(ctx context.Context, commit git.ObjectID, pending *pendingPath) error {
+func (s *changeSearch) arrive(commit git.ObjectID, links git.CommitLinks, pending *pendingPath) {
 	if p, ok := s.points[commit]; ok {
 		p.pending.join(pending)
-		return nil
-	}
-	links, err := s.sn.Commit(ctx, commit)
-	if err != nil {
-		return err
+		return
 	}
 	p := &changePoint{commit: commit, links: links, pending: pending, rank: links.Date}
 	if s.number != nil {
@@ -151,7 +149,6 @@ func (s *changeSearch) arrive(ctx context.Context, commit git.ObjectID, pending 
 	}
 	s.points[commit] = p
 	heap.Push(&s.queue, p)
-	return nil
 }
 
 // pass sends the paths of a commit on to the first parent that has the same
@@ -181,9 +178,7 @@ func (s *changeSearch) pass(ctx context.Context, p *changePoint) error {
 			}
 		}
 		if len(pending.children) > 0 {
-			if err := s.arrive(ctx, id, pending); err != nil {
-				return err
-			}
+			s.arrive(id, parent, pending)
 		}
 		if changed == nil {
 			return nil
