@@ -183,6 +183,8 @@ type packOrder struct {
 	objects []listed
 	texts   []string
 	base    string // of the paths of the files
+	// anew seeks all deltas anew, also those that the objects have already.
+	anew bool
 }
 
 // packWindow bounds the memory of git pack-objects: what it holds to compare
@@ -192,9 +194,13 @@ const packWindow = "64m"
 // gitPackObjects lets git make a pack and its index.
 func gitPackObjects(ctx context.Context, v *gitexec.View, o packOrder) (string, error) {
 	var out bytes.Buffer
+	args := []string{"pack-objects", "--quiet", "--delta-base-offset", "--threads=1", "--window=10", "--depth=50",
+		"--window-memory=" + packWindow}
+	if o.anew {
+		args = append(args, "--no-reuse-delta")
+	}
 	err := v.Run(ctx, gitexec.Command{
-		Args: []string{"pack-objects", "--quiet", "--delta-base-offset", "--threads=1", "--window=10", "--depth=50",
-			"--window-memory=" + packWindow},
+		Args:     args,
 		Operands: []string{o.base},
 		// Large objects are neither held whole nor compared.
 		Config: []string{"core.bigFileThreshold=16m", "core.deltaBaseCacheLimit=32m", "pack.deltaCacheSize=32m",
@@ -212,7 +218,7 @@ func (r *repack) write(ctx context.Context, level int, role cairn.PackRole, obje
 		return nil
 	}
 	base := r.view.Path(fmt.Sprintf("new%d", len(r.made)))
-	stem, err := r.store.packObjects(ctx, r.view, packOrder{r.sn, objects, r.list.texts, base})
+	stem, err := r.store.packObjects(ctx, r.view, packOrder{r.sn, objects, r.list.texts, base, r.lackDeltas(objects)})
 	if err != nil {
 		return err
 	}
@@ -231,6 +237,27 @@ func (r *repack) write(ctx context.Context, level int, role cairn.PackRole, obje
 		return fmt.Errorf("git wrote a bad pack: %w", err)
 	}
 	return nil
+}
+
+// lackDeltas tells whether much of what came since the last full repack, a fifth
+// of the objects or more, was written without deltas, as commits over the API
+// are. Git seeks no deltas among objects that lie whole in one pack, and merging
+// puts them there: it takes that for the result of an earlier search. To seek all
+// anew is work in proportion to what came.
+func (r *repack) lackDeltas(objects []listed) bool {
+	recent, whole := 0, 0
+	for _, o := range objects {
+		p := r.sn.packs[o.pack]
+		if p.info.Role != cairn.MixedPack {
+			continue
+		}
+		recent++
+		e, err := p.pack.Entry(p.pack.Index().Offset(int(o.pos)))
+		if err == nil && !e.Kind.IsDelta() {
+			whole++
+		}
+	}
+	return 5*recent > len(objects) && 3*whole > 2*recent
 }
 
 func mapPath(path string) ([]byte, error) {

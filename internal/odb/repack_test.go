@@ -178,6 +178,28 @@ func TestRepackKeepsWhatGitFinds(t *testing.T) {
 	gittest.Fsck(t, f.export(t, key).GitDir())
 }
 
+// TestRepackSeeksDeltasAmongMerged has a repack of what was merged before find the
+// deltas that it finds among the packs of single commits.
+func TestRepackSeeksDeltasAmongMerged(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withGit(t))
+	key := f.repository(t, "app")
+	text := make([]string, 200)
+	for i := range text {
+		text[i] = fmt.Sprintf("line %x\n", i*7919)
+	}
+	for i := range 64 {
+		text[(i*37)%len(text)] = fmt.Sprintf("line %x\n", i*104729)
+		f.commit(t, key, "refs/heads/main", map[string]string{"file.c": strings.Join(text, "")})
+	}
+	if merged, err := f.store.Compact(t.Context(), key); err != nil || merged.After > 4 {
+		t.Fatalf("merged %+v, %v", merged, err)
+	}
+	if r := repack(t, f, key); r.After.Bytes*3 > r.Before.Bytes {
+		t.Errorf("repacked %+v; nearly all could be deltas", r)
+	}
+}
+
 func packedBytes(t testing.TB, repo *gittest.Repo) (n int64) {
 	t.Helper()
 	packs, err := filepath.Glob(filepath.Join(repo.GitDir(), "objects", "pack", "*.pack"))
