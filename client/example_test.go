@@ -149,6 +149,9 @@ func ExampleRepo_CommitPatch() {
 	}
 	text, err := repo.Read(ctx, client.FileQuery{Path: "README.md"})
 	fmt.Printf("%s%v\n", text, err)
+	// Output:
+	// two
+	// <nil>
 }
 
 // Follow tells of every change of a ref, from a place in the log on.

@@ -140,7 +140,7 @@ var matrix = map[string]access{
 var soon = []string{
 	"GET repos/{repo}/files/metadata", "GET repos/{repo}/blame", "POST repos/{repo}/grep", "POST repos/{repo}/archive",
 	"GET repos/{repo}/notes", "POST repos/{repo}/notes", "DELETE repos/{repo}/notes", "GET repos/{repo}/notes/refs",
-	"DELETE repos/{repo}/base", "POST repos/{repo}/pull-upstream", "GET repos/{repo}/events",
+	"DELETE repos/{repo}/base", "POST repos/{repo}/pull-upstream",
 }
 
 func tagged(s *sample) {

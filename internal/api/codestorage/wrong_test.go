@@ -128,12 +128,10 @@ var wrong = map[string][]mistake{
 		{name: "a patch that leads out", raw: patchCommit(nil, "diff --git a/../x b/../x\nnew file mode 100644\n--- /dev/null\n+++ b/../x\n@@ -0,0 +1 @@\n+n\n"), status: 400},
 		{name: "a patch that does not apply", raw: patchCommit(nil, "diff --git a/README.md b/README.md\n--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-other\n+n\n"), status: 409, label: "conflict"},
 	}),
-	"POST repos/{repo}/restore-commit": mistakes(commitMistakes[:len(commitMistakes)-5], member("target_commit_sha", 400, nil, ""), member("target_commit_sha", 404, absent, "absent"), []mistake{
-		{name: "nothing", raw: "", status: 400}, {name: "no JSON", raw: "{", status: 400}, {name: "no metadata", raw: "{}", status: 400},
-		{name: "a guard that does not hold", body: object{"expected_head_sha": absent}, status: 409, label: "precondition_failed"},
-	}),
-	"GET repos/{repo}/commits": mistakes(badPages, badFlags("ephemeral"), []mistake{{name: "absent", query: object{"branch": "absent"}, status: 404}}),
-	"GET repos/{repo}/commit":  {{name: "no revision", query: object{"sha": nil}, status: 400}, {name: "absent", query: object{"sha": absent}, status: 404}, {name: "blank", query: object{"sha": " "}, status: 400}},
+	"POST repos/{repo}/restore-commit": restoreMistakes,
+	"POST repos/{repo}/reset-commits":  restoreMistakes, // an old name of it
+	"GET repos/{repo}/commits":         mistakes(badPages, badFlags("ephemeral"), []mistake{{name: "absent", query: object{"branch": "absent"}, status: 404}}),
+	"GET repos/{repo}/commit":          {{name: "no revision", query: object{"sha": nil}, status: 400}, {name: "absent", query: object{"sha": absent}, status: 404}, {name: "blank", query: object{"sha": " "}, status: 400}},
 	"GET repos/{repo}/diff": mistakes(badFlags("gitApplyCompatible", "git_apply_compatible", "ref_is_ephemeral", "base_is_ephemeral"), []mistake{
 		{name: "no revision", query: object{"sha": nil}, status: 400}, {name: "absent", query: object{"sha": absent}, status: 404}, {name: "no base", query: object{"baseSha": absent}, status: 404}}),
 	"GET repos/{repo}/files":          mistakes(badPages, badFlags("ephemeral", "recursive"), []mistake{{name: "absent", query: object{"ref": "absent"}, status: 404}, {name: "no such path", query: object{"path": "absent"}, status: 404}}),
@@ -168,6 +166,11 @@ var wrong = map[string][]mistake{
 	"PUT repos/{repo}/webhooks/{id}":            badBodies,
 	"POST repos/{repo}/webhooks/{id}/redeliver": badBodies,
 }
+
+var restoreMistakes = mistakes(commitMistakes[:len(commitMistakes)-5], member("target_commit_sha", 400, nil, ""), member("target_commit_sha", 404, absent, "absent"), []mistake{
+	{name: "nothing", raw: "", status: 400}, {name: "no JSON", raw: "{", status: 400}, {name: "no metadata", raw: "{}", status: 400},
+	{name: "a guard that does not hold", body: object{"expected_head_sha": absent}, status: 409, label: "precondition_failed"},
+})
 
 var fileMistakes = mistakes(badFlags("ephemeral", "ephemeral_base"), []mistake{
 	{name: "no path", query: object{"path": nil}, status: 400}, {name: "an empty path", query: object{"path": ""}, status: 400},
