@@ -253,8 +253,11 @@ func (e *enumeration) markTree(ctx context.Context, id git.ObjectID, depth int) 
 	if !ok && id == e.sn.format().EmptyTree() {
 		return nil
 	}
-	if !ok || depth > maxTreeDepth {
+	if !ok {
 		return missing(id)
+	}
+	if depth > maxTreeDepth {
+		return tooDeep(id)
 	}
 	if !e.has.add(at) {
 		return nil

@@ -99,7 +99,7 @@ func (e *enumeration) isDone(at place, depth int) bool {
 // answers for it.
 func (e *enumeration) tree(ctx context.Context, id git.ObjectID, at place, depth int, bases []base) error {
 	if depth > maxTreeDepth {
-		return fmt.Errorf("tree %s is more than %d levels deep", id, maxTreeDepth)
+		return tooDeep(id)
 	}
 	if e.depths != nil {
 		e.depths[at] = depth

@@ -3,12 +3,14 @@ package odb_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/git/protocol"
 	"github.com/cairn-storage/cairn/internal/gitexec"
 	"github.com/cairn-storage/cairn/internal/gittest"
+	"github.com/cairn-storage/cairn/internal/gittest/hostile"
 	"github.com/cairn-storage/cairn/internal/odb"
 	"github.com/cairn-storage/cairn/internal/storage/sqlite"
 )
@@ -179,6 +182,84 @@ func TestRepackSurvivesTheEndOfGit(t *testing.T) {
 			f.repackWorks(t, key)
 		})
 	}
+}
+
+// TestRepackOfHostilePacks repacks what git would take, and so must we, though
+// somebody made it to do harm. Objects that no ref leads to are dropped from it.
+func TestRepackOfHostilePacks(t *testing.T) {
+	t.Parallel()
+	for _, c := range hostile.Cases() {
+		if c.Verdict != hostile.Legal || c.Large && !*allHostile {
+			continue
+		}
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, withGit(t))
+			key := f.repository(t, "app")
+			f.commit(t, key, "refs/heads/main", map[string]string{"a": "1"})
+			push := c.Make()
+			accept(t, f, key, push.Pack, map[string]string{"refs/tags/hostile": push.Tip.String()})
+			if _, err := f.store.Repack(t.Context(), key, nil); err != nil {
+				t.Error(err)
+			}
+			if check, err := f.store.Check(t.Context(), key, nil); err != nil || len(check.Problems) > 0 {
+				t.Errorf("%+v, %v", check, err)
+			}
+			if left, err := os.ReadDir(f.scratch); err != nil || len(left) > 0 {
+				t.Errorf("left in the scratch directory: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+var allHostile = flag.Bool("hostile.all", false, "also repack the hostile packs that take long")
+
+// Several pushes can build a tree that is deeper than any walk goes. A clone and
+// a repack say so, and nothing is lost.
+func TestTreesBuiltTooDeep(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withGit(t))
+	key := f.repository(t, "app")
+	f.commit(t, key, "refs/heads/main", map[string]string{"a": "1"})
+	b := f.store.NewPack(git.SHA1)
+	defer b.Close()
+	tree, err := b.Add(git.TreeObject, nil)
+	for range 4100 {
+		if err == nil {
+			tree, err = b.Add(git.TreeObject, append([]byte("40000 d\x00"), tree.Bytes()...))
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := git.Commit{Tree: tree, Message: "deep\n", Author: git.Signature{Name: "A", Email: "a@example.com", When: f.clock}}
+	c.Committer = c.Author
+	tip, err := b.Add(git.CommitObject, c.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	staged, err := b.Finish(t.Context(), key.Organization)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.store.Apply(t.Context(), key, odb.Update{
+		Packs: []odb.Staged{staged}, Refs: []cairn.RefUpdate{{Name: "refs/heads/deep", New: tip}}, Since: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := f.present(t, key)
+	sn := f.snapshot(t, key)
+	fetch, err := sn.Negotiate(t.Context(), odb.NormalView, &protocol.FetchRequest{Version: 2, Done: true, Wants: []git.ObjectID{tip}})
+	if err == nil {
+		_, err = fetch.PlanPack(t.Context(), func(string) {})
+	}
+	if cairn.KindOf(err) != cairn.TooLarge || !strings.Contains(err.Error(), "4096 levels deep") {
+		t.Errorf("clone: got error %v", err)
+	}
+	if _, err := f.store.Repack(t.Context(), key, nil); cairn.KindOf(err) != cairn.TooLarge {
+		t.Errorf("repack: got error %v", err)
+	}
+	f.isAsBefore(t, key, before)
 }
 
 // A clone that was begun before packs were replaced reads them to its end,

@@ -78,14 +78,19 @@ type treeWalk struct {
 }
 
 // maxTreeDepth ends the walk of a tree that nests without an end in sight.
+// No push brings such a tree at once, but several can build one.
 const maxTreeDepth = 4096
+
+func tooDeep(tree git.ObjectID) error {
+	return cairn.Errorf(cairn.TooLarge, "tree %s is more than %d levels deep", tree, maxTreeDepth)
+}
 
 func (w *treeWalk) walk(ctx context.Context, tree git.ObjectID, depth int) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if depth > maxTreeDepth {
-		return cairn.Errorf(cairn.TooLarge, "tree is more than %d levels deep", maxTreeDepth)
+		return tooDeep(tree)
 	}
 	// Every entry costs the length of its path.
 	if len(w.path) > git.MaxPathLength {
