@@ -81,11 +81,13 @@ func newEnough(version string) bool {
 // Command is one call of git.
 type Command struct {
 	// Args are the subcommand and its options. Nothing in them comes from
-	// outside the program.
+	// outside the program but values of options that their caller has parsed.
 	Args []string
 	// Operands are what the command works on: they come after an
 	// --end-of-options, so that none is taken for an option.
 	Operands []string
+	// Paths come after a --, for commands that take them there.
+	Paths []string
 	// Config is configuration for this call, as key=value.
 	Config []string
 	Stdin  io.Reader
@@ -165,6 +167,9 @@ func arguments(c Command) []string {
 	args = append(args, c.Args...)
 	if len(c.Operands) > 0 {
 		args = append(append(args, "--end-of-options"), c.Operands...)
+	}
+	if len(c.Paths) > 0 {
+		args = append(append(args, "--"), c.Paths...)
 	}
 	return args
 }

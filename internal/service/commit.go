@@ -27,6 +27,12 @@ type Commit struct {
 	Committer git.Signature
 }
 
+// Summary is the first line of the message that is not empty.
+func (c Commit) Summary() string {
+	line, _, _ := strings.Cut(strings.TrimLeft(c.Message, "\n"), "\n")
+	return line
+}
+
 // SignedCommit is a commit with its signature and the bytes that it signs;
 // both are empty for an unsigned one.
 type SignedCommit struct {

@@ -62,6 +62,14 @@ func TestAnswersAreExact(t *testing.T) {
 		"src/a.go":  `{"path":"src/a.go","mode":"100644","size":22,"type":"blob","last_commit_sha":"` + s.second + `"}`,
 	}
 	first, second := `{"author":"Ann","date":"2026-01-01T10:00:00Z","message":"first"}`, `{"author":"Ann","date":"2026-01-02T10:00:00Z","message":"second\n\nwith a body"}`
+	blame := func(line int, previous string) string {
+		if previous != "" {
+			previous = `"previous_commit_sha":"` + previous + `",`
+		}
+		return fmt.Sprintf(`{"line_number":%d,"commit_sha":"%s","original_line_number":%d,"original_path":"src/a.go",%s`, line, s.second, line, previous) +
+			`"author_name":"Ann","author_email":"ann@example.com","author_time":"2026-01-02T10:00:00Z",` +
+			`"committer_name":"Ann","committer_email":"ann@example.com","committer_time":"2026-01-02T10:00:00Z","summary":"second"}`
+	}
 	both := []string{`"` + s.first + `":` + first, `"` + s.second + `":` + second}
 	slices.Sort(both)
 	changes := strings.Join(both, ",")
@@ -79,6 +87,8 @@ func TestAnswersAreExact(t *testing.T) {
 		{"repos/files/metadata?ref=main", "/files/metadata", `{"files":[` + metadata["README.md"] + "," + metadata["lib/b"] + "," + metadata["src/a.go"] + `],` +
 			`"commits":{` + changes + `},"ref":"main","has_more":false}`},
 		{"repos/files/metadata?path=lib&limit=0", "/files/metadata?path=lib/b", `{"files":[` + metadata["lib/b"] + `],"commits":{"` + s.second + `":` + second + `},"ref":"main","has_more":false}`},
+		{"repos/blame?path=src/a.go&range=1,2", "/blame?path=/src/a.go&ref=main&range=1,1&range=/^$/,%2B1", `{"ref":"main","path":"src/a.go","commit_sha":"` + s.second + `","lines":[` +
+			blame(1, s.first) + "," + blame(2, s.first) + `]}`},
 		{"repos/diff?sha=work", "/diff?ref=work", `{"sha":"` + s.third + `","base_sha":"","merge_base_sha":"",` + diff},
 		{"repos/diff?sha=work&baseSha=main", "/diff?ref=work&base_ref=main", `{"sha":"` + s.third + `","base_sha":"` + s.second + `","merge_base_sha":"` + s.second + `",` + diff},
 		{"repos/branches/diff?branch=work", "/branches/diff?branch=work&base=main", `{"branch":"work","base":"main","merge_base_sha":"` + s.second + `",` + diff},
@@ -503,6 +513,14 @@ func TestWrongInputIsRefusedInShape(t *testing.T) {
 		{"GET", "repos/files/metadata?ref=gone", "/files/metadata?path=gone", nil, 404},
 		{"GET", "repos/files/metadata?limit=x", "/files/metadata?ephemeral=no", nil, 400},
 		{"GET", "repos/files/metadata?cursor=x", "/files/metadata?limit=-1", nil, 400},
+		{"GET", "repos/blame", "/blame?ref=main", nil, 400},
+		{"GET", "repos/blame?path=gone", "/blame?path=README.md&ref=gone", nil, 404},
+		{"GET", "repos/blame?path=src", "/blame?path=draft&ref=draft", nil, 404},
+		{"GET", "repos/blame?path=README.md&detect_moves=1", "/blame?path=README.md&ephemeral=1", nil, 400},
+		{"GET", "repos/blame?path=README.md&range=2,3", "/blame?path=README.md&range=/gone/", nil, 400},
+		{"GET", "repos/blame?path=README.md&range=:gone", "/blame?path=README.md&range=", nil, 400},
+		{"GET", "repos/blame?path=README.md&range=/[/", "/blame?path=README.md&range=1,x", nil, 400},
+		{"GET", "repos/blame?path=README.md" + strings.Repeat("&range=1", 17), "/blame?path=README.md&range=" + long, nil, 400},
 		{"GET", "repos/file", "/file?path=", nil, 400},
 		{"GET", "repos/file?path=gone", "/file?path=README.md&ref=gone", nil, 404},
 		{"GET", "repos/file?path=draft&ephemeral=true", "/file?path=draft&ref=draft", nil, 404},

@@ -29,6 +29,8 @@ var idRequests = []idRequest{
 	{route: "GET /api/repos/{repo}/files/metadata", query: "ref={id}"},
 	{route: "GET /api/repos/{repo}/file", query: "path=secret&ref={id}"},
 	{route: "GET /api/repos/{repo}/file", query: "path={id}&ref=main"},
+	{route: "GET /api/repos/{repo}/blame", query: "path=secret&ref={id}"},
+	{route: "GET /api/repos/{repo}/blame", query: "path={id}&ref=main"},
 	{route: "GET /api/repos/{repo}/commits", query: "branch={id}"},
 	{route: "GET /api/repos/{repo}/commits", query: "branch={id}~1&path=secret"},
 	{route: "GET /api/repos/{repo}/commit", query: "sha={id}"},

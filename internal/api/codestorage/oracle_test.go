@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -158,6 +159,7 @@ func TestReadsAgreeWithGit(t *testing.T) {
 				compareFiles(t, r, from)
 				compareDiffs(t, r, from)
 				compareTags(t, r, from)
+				compareBlames(t, r, from)
 			})
 		}
 	}
@@ -303,4 +305,57 @@ func compareTags(t *testing.T, r *repo, from *gittest.Repo) {
 		got = append(got, names[i]+" "+shas[i])
 	}
 	sameList(t, "tags", got, want)
+}
+
+// compareBlames compares lines of some files with what git blame says of them.
+func compareBlames(t *testing.T, r *repo, from *gittest.Repo) {
+	for i, path := range paths(from, "-r", "main") {
+		if i%6 != 0 || !strings.HasPrefix(from.Git("ls-tree", "main", ":(literal)"+path), "100") {
+			continue
+		}
+		for query, options := range map[string][]string{
+			"": nil, "&detect_moves=true": {"-M", "-C", "-C"}, "&range=,2&range=2,%2B1": {"-L,2", "-L2,+1"},
+		} {
+			a := r.get("/api/v1/repos/blame?ref=main&path=" + url.QueryEscape(path) + query)
+			out, err := from.GitErr(append(append([]string{"blame", "--line-porcelain"}, options...), "main", "--", path)...)
+			if err != nil {
+				a.want(t, 400) // a range past the end
+				continue
+			}
+			var got []string
+			for _, line := range a.want(t, 200).at(t, "lines").([]any) {
+				l := line.(object)
+				previous, _ := l["previous_commit_sha"].(string)
+				got = append(got, fmt.Sprint(l["commit_sha"], l["original_line_number"], l["line_number"], previous, l["original_path"], l["summary"]))
+			}
+			sameList(t, "blame of "+path+query, got, blamed(out))
+		}
+	}
+}
+
+// blamed reads the output of git blame --line-porcelain.
+func blamed(out string) (lines []string) {
+	var head []string
+	said := map[string]string{}
+	for line := range strings.SplitSeq(out, "\n") {
+		switch name, value, _ := strings.Cut(line, " "); {
+		case head == nil:
+			head = strings.Fields(line)
+		case strings.HasPrefix(line, "\t"):
+			previous, _, _ := strings.Cut(said["previous"], " ")
+			path := said["filename"]
+			if unquoted, err := strconv.Unquote(path); err == nil {
+				path = unquoted
+			}
+			if said["summary"] == "("+head[0]+")" {
+				said["summary"] = "" // what git writes where there is no message
+			}
+			lines = append(lines, head[0]+head[1]+" "+head[2]+previous+utf(path)+utf(said["summary"]))
+			head = nil
+			clear(said)
+		default:
+			said[name] = value
+		}
+	}
+	return lines
 }
