@@ -4,6 +4,11 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/http"
 )
@@ -45,6 +50,11 @@ func measureCreate(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.table.beside("append 4 KiB and fdatasync, one at a time", name, appends.rate())
+	verified, err := b.verifications(ctx)
+	if err != nil {
+		return err
+	}
+	b.table.beside("verify an ES256 signature and nothing else", name, verified.rate())
 	reused, err := b.load(ctx, manyClients, func(client, turn int) (call, bool) {
 		return b.operatorCreates(fmt.Sprintf("reused/%d/%d", client, turn)), true
 	})
@@ -53,6 +63,26 @@ func measureCreate(ctx context.Context, b *bench) error {
 	}
 	b.table.add("create repository, 32 clients, the operator's token", reused.rate())
 	return nil
+}
+
+// verifications verifies signatures as those of tokens are: the limit where
+// each request has a token that the server has not seen.
+func (b *bench) verifications(ctx context.Context) (loadResult, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return loadResult{}, err
+	}
+	digest := sha256.Sum256([]byte("a token"))
+	signature, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+	if err != nil {
+		return loadResult{}, err
+	}
+	return b.alone(ctx, manyClients, func(int, int) error {
+		if !ecdsa.VerifyASN1(&key.PublicKey, digest[:], signature) {
+			return errors.New("a good signature is refused")
+		}
+		return nil
+	})
 }
 
 // createWithTokens creates up to that many repositories, with a token each.
