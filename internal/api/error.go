@@ -23,6 +23,7 @@ var statuses = map[cairn.Kind]int{
 	cairn.NotFound:        http.StatusNotFound,
 	cairn.Conflict:        http.StatusConflict,
 	cairn.Stale:           http.StatusPreconditionFailed,
+	cairn.Unconfigured:    http.StatusPreconditionFailed,
 	cairn.TooLarge:        http.StatusRequestEntityTooLarge,
 	cairn.TimedOut:        http.StatusRequestTimeout,
 	cairn.RateLimited:     http.StatusTooManyRequests,

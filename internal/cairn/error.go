@@ -18,6 +18,7 @@ const (
 	NotFound        Kind = "not found"       // absent, or not to be known of by this caller
 	Conflict        Kind = "conflict"        // the state is not the one that the request assumes
 	Stale           Kind = "stale"           // a guard named another state than the present one
+	Unconfigured    Kind = "not configured"  // it needs something that this server was not given
 	TooLarge        Kind = "too large"       // over a documented limit
 	TimedOut        Kind = "timed out"       // the caller was too slow
 	RateLimited     Kind = "rate limited"    // too much at once; later it may do

@@ -58,6 +58,18 @@ var reservedOrganization = map[string]bool{
 // may hold slashes: team/app.
 type RepositoryName string
 
+// repositoryIDPrefix is what callers see before a RepositoryID.
+const repositoryIDPrefix = "repo_"
+
+// Public returns the id as callers see it.
+func (id RepositoryID) Public() string { return repositoryIDPrefix + string(id) }
+
+// ID reads a name as the public form of an id, where callers may give either.
+func (n RepositoryName) ID() (RepositoryID, bool) {
+	id, ok := strings.CutPrefix(string(n), repositoryIDPrefix)
+	return RepositoryID(id), ok
+}
+
 // MaxRepositoryName is the longest repository name in bytes.
 const MaxRepositoryName = 255
 

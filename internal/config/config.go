@@ -80,6 +80,8 @@ type Config struct {
 	MaxDiffFileSize  Size          `name:"max-diff-file-size" default:"500kB" help:"largest file that a diff shows"`
 	MaxDiffFileLines int           `name:"max-diff-file-lines" default:"2000" help:"most changed lines of a file that a diff shows"`
 	MaxEventStreams  int           `name:"max-event-streams" default:"128" help:"live event streams of one organization; more are answered 429"`
+	SyncTimeout      time.Duration `name:"sync-timeout" default:"1h" help:"one attempt to take over what an upstream has"`
+	MaxSyncRefs      int           `name:"max-sync-refs" default:"200000" help:"refs of an upstream"`
 	MaxWalkEntries   int64         `name:"max-walk-entries" default:"5000000" help:"tree entries that one listing or diff visits"`
 	GitTime          time.Duration `name:"git-time" default:"2m" help:"one command of git that a request waits for, such as a merge"`
 	GitMemory        Size          `name:"git-memory" default:"1GiB" help:"memory of such a command, beside the packs that it reads"`

@@ -15,6 +15,7 @@ import (
 func (s *Server) jobKinds() []worker.JobKind {
 	return []worker.JobKind{
 		{Kind: service.PurgeJob, Run: s.service.FinishPurge},
+		{Kind: service.SyncJob, Run: s.service.RunSync, AtOnce: 4, OrganizationAtOnce: 2},
 	}
 }
 

@@ -30,6 +30,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/storage/dir"
 	"github.com/cairn-storage/cairn/internal/storage/sqldb"
 	"github.com/cairn-storage/cairn/internal/storage/sqlite"
+	"github.com/cairn-storage/cairn/internal/upstream"
 	"github.com/cairn-storage/cairn/internal/worker"
 )
 
@@ -152,13 +153,18 @@ func (s *Server) open(ctx context.Context) (err error) {
 	s.egress = egress.New(egress.Options{Allow: c.EgressAllow, Own: s.ports.list})
 	s.closers = append(s.closers, s.egress.Close)
 	s.service = service.New(service.Options{
-		Store:    s.store,
-		Logger:   s.logger,
-		Secrets:  secrets,
-		Limits:   limits(c),
-		Upkeep:   service.Upkeep{Retention: c.Retention, Grace: c.Grace, OrphansAfter: c.OrphansAfter, AloneSince: s.data.lockedAt},
-		Changed:  func(key cairn.RepositoryKey, bytes int64) { s.worker.Load().Changed(key, bytes) },
-		Enqueued: func(kind cairn.JobKind) { s.jobs.Load().Wake(kind) },
+		Store:   s.store,
+		Logger:  s.logger,
+		Secrets: secrets,
+		Upstreams: upstream.New(s.egress.Client(egress.Budget{}), upstream.Options{
+			MaxRefs: c.MaxSyncRefs,
+			MaxPack: int64(c.MaxPackSize) + pushOverhead,
+		}),
+		PlainUpstreams: c.EgressAllow,
+		Limits:         limits(c),
+		Upkeep:         service.Upkeep{Retention: c.Retention, Grace: c.Grace, OrphansAfter: c.OrphansAfter, AloneSince: s.data.lockedAt},
+		Changed:        func(key cairn.RepositoryKey, bytes int64) { s.worker.Load().Changed(key, bytes) },
+		Enqueued:       func(kind cairn.JobKind) { s.jobs.Load().Wake(kind) },
 	})
 	s.metrics = newMetrics(s.store, s.version, func() worker.Backlog { return s.worker.Load().Backlog() }, s.service.EventStreams)
 	s.openGate()
@@ -217,6 +223,7 @@ func limits(c config.Config) service.Limits {
 		DiffFileLines: c.MaxDiffFileLines,
 		EventStreams:  c.MaxEventStreams,
 		WalkEntries:   c.MaxWalkEntries,
+		SyncTime:      c.SyncTimeout,
 	}
 }
 

@@ -21,8 +21,10 @@ type Limits struct {
 	// Git bounds what one request of a Git client may hold. If its Wants is
 	// zero, all of it is protocol.DefaultLimits.
 	Git          protocol.Limits
-	EventStreams int   // live event streams of one organization; default 128
-	WalkEntries  int64 // tree entries that one listing or diff may visit; default 5,000,000
+	EventStreams int // live event streams of one organization; default 128
+	// SyncTime bounds one attempt to follow an upstream; default 1 hour.
+	SyncTime    time.Duration
+	WalkEntries int64 // tree entries that one listing or diff may visit; default 5,000,000
 }
 
 func (l Limits) withDefaults() Limits {
@@ -37,6 +39,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.DiffFileSize, 500_000)
 	set(&l.DiffFileLines, 2_000)
 	set(&l.EventStreams, 128)
+	set(&l.SyncTime, time.Hour)
 	set(&l.WalkEntries, 5_000_000)
 	if l.Git.Wants == 0 {
 		l.Git = protocol.DefaultLimits()

@@ -31,6 +31,11 @@ type refWrite struct {
 	// History knows the new commits as well as the stored ones; nil means
 	// that there are no new ones.
 	History history
+	// Mirror tells that the upstream has all of it already: it is not pushed
+	// there.
+	Mirror bool
+	// Also is done in the same transaction, before the refs move; nil is fine.
+	Also func(tx cairn.Tx, repo cairn.Repository) error
 }
 
 // apply is the one way in which this package moves refs: API calls and pushes
@@ -38,10 +43,12 @@ type refWrite struct {
 // the name that clients see), then does all writes, one after the other, or
 // none. A verdict is about one pair of old and new value, and the transaction
 // moves a ref only from that very old value: nothing can come between the check
-// and the use.
+// and the use. Where the upstream is the source of truth it has to accept the
+// updates first.
 func (s *Service) apply(ctx context.Context, sn *odb.Snapshot, writes ...refWrite) error {
 	updates := make([]odb.Update, len(writes))
-	for i, w := range writes {
+	for i := range writes {
+		w := &writes[i]
 		if err := w.check(ctx, sn); err != nil {
 			return err
 		}
@@ -50,11 +57,18 @@ func (s *Service) apply(ctx context.Context, sn *odb.Snapshot, writes ...refWrit
 			Refs:  w.Updates,
 			Actor: w.Who.Name,
 			Since: sn.Repository().Version,
-			Check: func(tx cairn.Tx, r cairn.Repository) error { return checkRefNames(tx, r, w.Updates) },
+			Check: func(tx cairn.Tx, r cairn.Repository) error { return w.checkInside(tx, r) },
 		}
+	}
+	pushed, err := s.pushThrough(ctx, sn, writes)
+	if err != nil {
+		return err
 	}
 	r, err := s.store.Apply(ctx, sn.Repository().RepositoryKey, updates...)
 	if err != nil {
+		if pushed {
+			s.catchUp(ctx, sn.Repository())
+		}
 		return err
 	}
 	var bytes int64
@@ -66,6 +80,17 @@ func (s *Service) apply(ctx context.Context, sn *odb.Snapshot, writes ...refWrit
 	s.changed(r.RepositoryKey, bytes)
 	s.streams.wake(r.RepositoryKey)
 	return nil
+}
+
+// checkInside is the part of a write that is done in its transaction beside the
+// refs.
+func (w *refWrite) checkInside(tx cairn.Tx, r cairn.Repository) error {
+	if w.Also != nil {
+		if err := w.Also(tx, r); err != nil {
+			return err
+		}
+	}
+	return checkRefNames(tx, r, w.Updates)
 }
 
 // check asks the policy about every update of a write.

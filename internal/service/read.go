@@ -20,6 +20,10 @@ func (s *Service) open(ctx context.Context, who cairn.Actor, repo cairn.Reposito
 	if errors.Is(err, cairn.NotFound) {
 		return nil, noRepository(repo)
 	}
+	if err == nil && sn.Repository().Syncing {
+		sn.Close()
+		return nil, errFirstSync
+	}
 	return sn, err
 }
 

@@ -136,6 +136,9 @@ func (s *Service) forkPoint(ctx context.Context, who cairn.Actor, in NewFork) (c
 		return cairn.Repository{}, start, err
 	}
 	defer sn.Close()
+	if sn.Repository().Syncing {
+		return cairn.Repository{}, start, errFirstSync
+	}
 	rev := in.Ref
 	if in.SHA != "" {
 		if rev = strings.ToLower(in.SHA); strings.Trim(rev, "0123456789abcdef") != "" {
@@ -164,16 +167,24 @@ func copyRefs(refs []cairn.Ref) []cairn.RefUpdate {
 
 // Repository returns a repository's row to whoever has any right to it.
 func (s *Service) Repository(ctx context.Context, who cairn.Actor, name cairn.RepositoryName) (cairn.Repository, error) {
-	err := authorize(who, name, cairn.GitRead)
-	if err != nil && authorize(who, name, cairn.RepoWrite) != nil {
+	if err := authorizeAny(who, name); err != nil {
 		return cairn.Repository{}, err
 	}
 	var found cairn.Repository
-	err = s.metadata.View(ctx, func(tx cairn.Tx) (err error) {
+	err := s.metadata.View(ctx, func(tx cairn.Tx) (err error) {
 		found, err = findRepository(tx, who.Organization.ID, name)
 		return err
 	})
 	return found, err
+}
+
+// authorizeAny is authorize for what any right to a repository allows.
+func authorizeAny(who cairn.Actor, name cairn.RepositoryName) error {
+	err := authorize(who, name, cairn.GitRead)
+	if err != nil && authorize(who, name, cairn.RepoWrite) == nil {
+		return nil
+	}
+	return err
 }
 
 // RepositoryPage is a part of the list of an organization's repositories.

@@ -7,29 +7,33 @@ package service
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/odb"
 	"github.com/cairn-storage/cairn/internal/secret"
+	"github.com/cairn-storage/cairn/internal/upstream"
 )
 
 // Service is the product. It is safe for concurrent use.
 type Service struct {
-	store    *odb.Store
-	metadata cairn.Metadata
-	secrets  *secret.Keyring
-	limits   Limits
-	upkeep   Upkeep
-	logger   *slog.Logger
-	now      func() time.Time
-	changed  func(cairn.RepositoryKey, int64)
-	enqueued func(cairn.JobKind)
-	keys     keyCache
-	commits  batcher[*queuedCommit]
-	changes  changeCache
-	logs     logCache
-	streams  *streams
+	store          *odb.Store
+	metadata       cairn.Metadata
+	secrets        *secret.Keyring
+	upstreams      *upstream.Client
+	plainUpstreams []netip.Prefix
+	limits         Limits
+	upkeep         Upkeep
+	logger         *slog.Logger
+	now            func() time.Time
+	changed        func(cairn.RepositoryKey, int64)
+	enqueued       func(cairn.JobKind)
+	keys           keyCache
+	commits        batcher[*queuedCommit]
+	changes        changeCache
+	logs           logCache
+	streams        *streams
 
 	streamBeat, streamPoll time.Duration
 }
@@ -40,8 +44,13 @@ type Options struct {
 	Logger *slog.Logger
 	// Secrets seals what is stored of credentials and shared secrets.
 	Secrets *secret.Keyring
-	Limits  Limits
-	Upkeep  Upkeep
+	// Upstreams speaks to the servers that repositories follow. PlainUpstreams
+	// are the ranges in which they may be named by address; these are called
+	// over http.
+	Upstreams      *upstream.Client
+	PlainUpstreams []netip.Prefix
+	Limits         Limits
+	Upkeep         Upkeep
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Changed is told of every repository that was written, and how many
@@ -56,15 +65,17 @@ type Options struct {
 // New returns a Service over the store.
 func New(o Options) *Service {
 	s := &Service{
-		store:    o.Store,
-		metadata: o.Store.Metadata(),
-		secrets:  o.Secrets,
-		limits:   o.Limits.withDefaults(),
-		upkeep:   o.Upkeep.withDefaults(),
-		logger:   o.Logger,
-		now:      o.Now,
-		changed:  o.Changed,
-		enqueued: o.Enqueued,
+		store:          o.Store,
+		metadata:       o.Store.Metadata(),
+		secrets:        o.Secrets,
+		upstreams:      o.Upstreams,
+		plainUpstreams: o.PlainUpstreams,
+		limits:         o.Limits.withDefaults(),
+		upkeep:         o.Upkeep.withDefaults(),
+		logger:         o.Logger,
+		now:            o.Now,
+		changed:        o.Changed,
+		enqueued:       o.Enqueued,
 
 		streams:    newStreams(),
 		streamBeat: streamBeat,

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/egress"
 	"github.com/cairn-storage/cairn/internal/git/protocol"
 )
 
@@ -30,7 +32,7 @@ func (e *Error) Unwrap() error { return e.err }
 // failed makes what went wrong an *Error. Cancellation is nobody's fault and
 // stays what it is.
 func (remote Remote) failed(err error) error {
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) && !errors.Is(err, errStalled) {
 		return err
 	}
 	e := &Error{err: err}
@@ -54,10 +56,14 @@ func (remote Remote) describe(err error) (text string, temporary bool) {
 		return "the upstream's answer breaks off", true
 	case errors.Is(err, protocol.ErrProtocol):
 		return "the upstream does not speak Git's protocol: " + remote.scrub(err.Error()), false
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, errStalled):
 		return "the upstream takes too long", true
 	}
-	return "the upstream cannot be reached: " + remote.scrub(cleanURLError(err).Error()), !errors.Is(err, errRedirect)
+	var redirect redirectError
+	if errors.As(err, &redirect) {
+		return string(redirect), false
+	}
+	return "the upstream cannot be reached: " + egress.Reason(err), cairn.KindOf(err) != cairn.Invalid
 }
 
 func (remote Remote) describeStatus(status int) (text string, temporary bool) {

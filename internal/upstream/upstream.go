@@ -13,8 +13,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
+	"time"
 
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/git/protocol"
@@ -29,6 +29,8 @@ type Options struct {
 	MaxRefs int   // lines of refs of one listing; default 200,000
 	MaxList int64 // bytes of one listing; default 256 MiB
 	MaxPack int64 // bytes of the answer to one fetch; default 17 GiB
+	// Stall is how long an upstream may say nothing; default 2 minutes.
+	Stall time.Duration
 }
 
 // Client speaks to upstreams. It is safe for concurrent use.
@@ -48,6 +50,9 @@ func New(h *http.Client, o Options) *Client {
 	}
 	if o.MaxPack == 0 {
 		o.MaxPack = 17 << 30
+	}
+	if o.Stall == 0 {
+		o.Stall = 2 * time.Minute
 	}
 	copied := *h
 	copied.CheckRedirect = checkRedirect
@@ -297,10 +302,18 @@ func (c *Client) send(r *http.Request, remote Remote, contentType string) (*http
 	if remote.Password != "" {
 		r.SetBasicAuth(remote.Username, remote.Password)
 	}
-	answer, err := c.http.Do(r)
-	if err != nil {
-		return nil, err
+	ctx, stop := context.WithCancelCause(r.Context())
+	watch := time.AfterFunc(c.options.Stall, func() { stop(errStalled) })
+	if r.Body != nil {
+		r.Body = &sentBody{r.Body, func() { watch.Reset(c.options.Stall) }}
 	}
+	answer, err := c.http.Do(r.WithContext(ctx))
+	if err != nil {
+		watch.Stop()
+		stop(nil)
+		return nil, causeOf(ctx, err)
+	}
+	answer.Body = &watchedBody{answer.Body, ctx, stop, watch, c.options.Stall}
 	got, _, _ := strings.Cut(answer.Header.Get("Content-Type"), ";")
 	if answer.StatusCode != http.StatusOK || strings.TrimSpace(got) != contentType {
 		answer.Body.Close()
@@ -309,13 +322,60 @@ func (c *Client) send(r *http.Request, remote Remote, contentType string) (*http
 	return answer, nil
 }
 
+// errStalled ends a conversation in which the upstream says nothing.
+var errStalled = errors.New("the upstream says nothing")
+
+// causeOf adds why a conversation was ended by this side.
+func causeOf(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && err != io.EOF && errors.Is(cause, errStalled) {
+		return errors.Join(errStalled, err)
+	}
+	return err
+}
+
+// sentBody is a request that takes its time, which is not the upstream's.
+type sentBody struct {
+	io.ReadCloser
+	alive func()
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	b.alive()
+	return b.ReadCloser.Read(p)
+}
+
+// watchedBody is an answer that must go on.
+type watchedBody struct {
+	io.ReadCloser
+	ctx   context.Context
+	stop  context.CancelCauseFunc
+	watch *time.Timer
+	stall time.Duration
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.watch.Reset(b.stall)
+	n, err := b.ReadCloser.Read(p)
+	b.watch.Stop() // the reader's own time does not count
+	return n, causeOf(b.ctx, err)
+}
+
+func (b *watchedBody) Close() error {
+	b.watch.Stop()
+	err := b.ReadCloser.Close()
+	b.stop(nil)
+	return err
+}
+
 // statusError is an answer that is not one of Git's.
 type statusError struct{ status int }
 
 func (e *statusError) Error() string { return fmt.Sprintf("HTTP status %d", e.status) }
 
-// errRedirect is a redirect that is not followed.
-var errRedirect = errors.New("the upstream redirects to another server")
+// redirectError is why a redirect is not followed.
+type redirectError string
+
+func (e redirectError) Error() string { return string(e) }
 
 // maxRedirects bounds the redirects of one request.
 const maxRedirects = 5
@@ -327,13 +387,13 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0]
 	switch {
 	case len(via) > maxRedirects:
-		return errors.New("the upstream redirects without end")
+		return redirectError("the upstream redirects without end")
 	case first.Method != http.MethodGet:
-		return errors.New("the upstream redirects in the middle of a conversation")
+		return redirectError("the upstream redirects in the middle of a conversation")
 	case next.URL.Scheme != first.URL.Scheme || !strings.EqualFold(next.URL.Host, first.URL.Host) || next.URL.User != nil:
-		return errRedirect
+		return redirectError("the upstream redirects to another server")
 	case !strings.HasSuffix(next.URL.Path, "/info/refs") || next.URL.RawQuery != first.URL.RawQuery:
-		return errors.New("the upstream redirects to what is no Git repository")
+		return redirectError("the upstream redirects to what is no Git repository")
 	}
 	return nil
 }
@@ -353,14 +413,4 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
 	return n, err
-}
-
-// cleanURLError takes the address out of the error of an HTTP client: what it
-// was made of is known, and it is long.
-func cleanURLError(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		return wrapped.Err
-	}
-	return err
 }

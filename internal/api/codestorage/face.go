@@ -77,6 +77,9 @@ type route struct {
 	past bool
 	// organization marks the routes that are about no repository.
 	organization bool
+	// anyRepository marks the routes whose request may name a repository that
+	// the token does not: the service compares the two.
+	anyRepository bool
 	// fail answers with an error; nil means api.Fail.
 	fail func(http.ResponseWriter, *http.Request, error)
 }
@@ -89,6 +92,12 @@ var routes = []route{
 
 	{method: "POST", v1: "repos/restore", preferred: "repos/{repo}/restore", handle: (*face).restoreRepository},
 	{method: "POST", v1: "repos/purge", preferred: "repos/{repo}/purge", handle: (*face).purgeRepository},
+	{method: "DELETE", v1: "repos/base", preferred: "repos/{repo}/base", handle: (*face).detach},
+	{method: "POST", v1: "repos/pull-upstream", preferred: "repos/{repo}/pull-upstream", handle: (*face).pullUpstream},
+	{method: "POST", v1: "repos/git-credentials", preferred: "repos/{repo}/git-credentials", handle: (*face).createCredential, anyRepository: true},
+	{method: "PUT", v1: "repos/git-credentials", preferred: "repos/{repo}/git-credentials/{id}", handle: (*face).updateCredential, anyRepository: true},
+	{method: "DELETE", v1: "repos/git-credentials", preferred: "repos/{repo}/git-credentials/{id}", handle: (*face).deleteCredential, anyRepository: true},
+
 	{method: "GET", v1: "repos/events", preferred: "repos/{repo}/events", handle: (*face).events},
 
 	{method: "POST", v1: "repos/branches/create", preferred: "repos/{repo}/branches/create", handle: (*face).createBranch},
@@ -194,7 +203,7 @@ func (f *face) identify(r *http.Request, route route) (*request, error) {
 	if named := r.PathValue("repo"); named != "" {
 		in.repo = cairn.RepositoryName(named) // the service compares it with the token's
 	}
-	if in.repo == "" {
+	if in.repo == "" && !route.anyRepository {
 		return nil, cairn.Errorf(cairn.Denied, "the token names no repository: its repo claim is missing")
 	}
 	return in, nil

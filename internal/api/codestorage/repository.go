@@ -1,6 +1,7 @@
 package codestorage
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,6 +22,9 @@ type repositoryBody struct {
 	DefaultBranch string `json:"default_branch"`
 	CreatedAt     string `json:"created_at"`
 	Message       string `json:"message,omitempty"`
+
+	BaseRepo *baseBody `json:"base_repo,omitempty"`
+	Sync     *syncBody `json:"sync,omitempty"`
 }
 
 func (f *face) newRepositoryBody(r cairn.Repository) repositoryBody {
@@ -31,12 +35,11 @@ func (f *face) newRepositoryBody(r cairn.Repository) repositoryBody {
 		HTTPURL:       f.cloneURL(r.Name),
 		DefaultBranch: r.DefaultBranch.Short(),
 		CreatedAt:     timestamp(r.CreatedAt),
+		BaseRepo:      newBaseBody(r.Upstream),
 	}
 }
 
-const repositoryIDPrefix = "repo_"
-
-func repositoryID(r cairn.Repository) string { return repositoryIDPrefix + string(r.Repository) }
+func repositoryID(r cairn.Repository) string { return r.Repository.Public() }
 
 // cloneURL is the address of the Git remote. It is made of the configured
 // address of the server, never of what a request says.
@@ -55,17 +58,21 @@ type newRepository struct {
 	InitialCommit any             `json:"initial_commit"`
 }
 
-// baseRepository is what a new repository begins with.
+// baseRepository is what a new repository begins with, or follows.
 type baseRepository struct {
 	Provider      string `json:"provider"`
 	Owner         string `json:"owner"`
 	Name          string `json:"name"`
 	DefaultBranch string `json:"default_branch"`
 	Operation     string `json:"operation"`
+	UpstreamHost  string `json:"upstream_host"`
 	Ref           string `json:"ref"`
 	SHA           string `json:"sha"`
 	Auth          struct {
-		Token string `json:"token"`
+		Type     string `json:"auth_type"`
+		Token    string `json:"token"`
+		Username string `json:"username"`
+		Password string `json:"password"`
 	} `json:"auth"`
 }
 
@@ -75,17 +82,16 @@ func (f *face) createRepository(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	branch := oneOf(in.DefaultBranch, r.query.Get("default_branch"))
-	if in.BaseRepo != nil {
-		branch = oneOf(in.BaseRepo.DefaultBranch, branch)
-	}
 	var made cairn.Repository
-	switch {
+	switch base := in.BaseRepo; {
 	case in.InitialCommit != nil:
 		return cairn.Errorf(cairn.Invalid, "initial_commit is not supported: create the repository, then commit to it")
-	case in.BaseRepo != nil:
-		made, err = f.fork(r, branch, *in.BaseRepo)
-	default:
+	case base == nil:
 		made, err = f.service.CreateRepository(r.Context(), r.who, service.NewRepository{Name: r.repo, DefaultBranch: branch})
+	case base.Provider == "code", base.Provider == "code.storage":
+		made, err = f.fork(r, oneOf(base.DefaultBranch, branch), *base)
+	default:
+		made, err = f.mirror(r, branch, *base)
 	}
 	if err != nil {
 		return err
@@ -95,16 +101,32 @@ func (f *face) createRepository(w http.ResponseWriter, r *request) error {
 	return api.Write(w, http.StatusCreated, body)
 }
 
+// mirror makes a repository that follows one on another server.
+func (f *face) mirror(r *request, branch string, base baseRepository) (cairn.Repository, error) {
+	if base.Operation != "" && base.Operation != "sync" {
+		return cairn.Repository{}, cairn.Errorf(cairn.Invalid, "base_repo.operation %q is not for provider %q: use sync", cairn.Clip(base.Operation), cairn.Clip(base.Provider))
+	}
+	made, err := f.service.CreateMirror(r.Context(), r.who, service.NewMirror{
+		Name:           r.repo,
+		DefaultBranch:  oneOf(base.DefaultBranch, branch),
+		Provider:       base.Provider,
+		Host:           base.UpstreamHost,
+		Owner:          base.Owner,
+		UpstreamName:   base.Name,
+		UpstreamBranch: base.DefaultBranch,
+		Access:         service.Access(base.Auth.Type),
+		Username:       base.Auth.Username,
+		Password:       base.Auth.Password,
+	})
+	if told := (*cairn.Error)(nil); errors.As(err, &told) && told.Kind == cairn.Invalid {
+		err = cairn.Errorf(cairn.Invalid, "base_repo: %w", err)
+	}
+	return made, err
+}
+
 // fork makes a repository from another one of this server. Who may read the
 // source is said by a token of its own in the body, or by the request's.
 func (f *face) fork(r *request, branch string, base baseRepository) (cairn.Repository, error) {
-	switch base.Provider {
-	case "code", "code.storage":
-	case "":
-		return cairn.Repository{}, cairn.Errorf(cairn.Invalid, "base_repo.provider is required: use code for a fork")
-	default:
-		return cairn.Repository{}, cairn.Errorf(cairn.Invalid, "base_repo.provider %q: this server does not sync with upstreams; use code for a fork", cairn.Clip(base.Provider))
-	}
 	if base.Operation != "" && base.Operation != "fork" {
 		return cairn.Repository{}, cairn.Errorf(cairn.Invalid, "base_repo.operation %q is not supported: use fork", cairn.Clip(base.Operation))
 	}
@@ -159,7 +181,15 @@ func (f *face) repository(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	return api.Write(w, http.StatusOK, f.newRepositoryBody(found))
+	body := f.newRepositoryBody(found)
+	if !found.Upstream.IsZero() {
+		state, err := f.service.SyncState(r.Context(), r.who, found)
+		if err != nil {
+			return err
+		}
+		body.Sync = newSyncBody(state)
+	}
+	return api.Write(w, http.StatusOK, body)
 }
 
 // deleteRepository deletes, and with purge=true purges what it deleted at once.

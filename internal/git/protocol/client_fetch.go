@@ -25,11 +25,14 @@ func (a *ServerAdvertisement) WriteFetch(w *Writer, agent string, wants, haves [
 		for i, id := range wants {
 			line := "want " + id.String()
 			if i == 0 {
-				line += " " + a.chosen(agent, "thin-pack", "side-band-64k", "ofs-delta", "no-progress")
+				line += " " + a.chosen(agent, detailed, "thin-pack", "side-band-64k", "ofs-delta", "no-progress")
 			}
 			w.Line(line)
 		}
 		w.Flush()
+	}
+	if a.Version < 2 && !a.Capabilities.Has(detailed) {
+		haves = nil // the end of the acknowledgements could not be told
 	}
 	for _, id := range haves {
 		w.Line("have " + id.String())
@@ -40,6 +43,9 @@ func (a *ServerAdvertisement) WriteFetch(w *Writer, agent string, wants, haves [
 	}
 	return w.Err()
 }
+
+// detailed is the form of acknowledgements of which the last one is known.
+const detailed = "multi_ack_detailed"
 
 // chosen returns those of the capabilities that the server has, with what
 // needs a value.
@@ -72,12 +78,18 @@ func (a *ServerAdvertisement) ReadFetch(r *Reader) (io.Reader, error) {
 		}
 		return NewDemux(r), nil
 	}
-	line, err := r.answerLine()
-	if err != nil {
-		return nil, err
-	}
-	if string(line) != "NAK" && !bytes.HasPrefix(line, []byte("ACK ")) {
-		return nil, malformed("expected ACK or NAK, got %q", clip(line))
+	for {
+		line, err := r.answerLine()
+		if err != nil {
+			return nil, err
+		}
+		id, acknowledged := bytes.CutPrefix(line, []byte("ACK "))
+		if !acknowledged && string(line) != "NAK" {
+			return nil, malformed("expected ACK or NAK, got %q", clip(line))
+		}
+		if bytes.IndexByte(id, ' ') < 0 { // with a status, others follow
+			break
+		}
 	}
 	if !a.Capabilities.Has("side-band-64k") {
 		return r.Rest(), nil
