@@ -51,7 +51,11 @@ func (remote Remote) describe(err error) (text string, temporary bool) {
 	case errors.As(err, &told):
 		return "the upstream refuses: " + remote.scrub(told.Text), false
 	case errors.As(err, &limit):
-		return "the upstream's answer is too large: " + limit.Error(), false
+		text = "the upstream's answer is too large: " + limit.Error()
+		if limit.Limit == protocol.ServerRefs {
+			text += " (max-sync-refs)"
+		}
+		return text, false
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "the upstream's answer breaks off", true
 	case errors.Is(err, protocol.ErrProtocol):

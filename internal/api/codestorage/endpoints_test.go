@@ -19,6 +19,7 @@ import (
 type sample struct {
 	*repo
 	first, second, third, fourth string
+	credential                   string // its id, where there is one
 }
 
 func newSample(t testing.TB, w *world, name string) *sample {
@@ -284,7 +285,7 @@ func TestFork(t *testing.T) {
 	fork("no-token", object{"auth": object{}}).want(t, 403)
 	fork("bad-token", object{"auth": object{"token": "x.y.z"}}).want(t, 401)
 	for name, body := range map[string]object{
-		"upstream":  {"base_repo": object{"provider": "github", "owner": "o", "name": "n"}},
+		"snapshots": {"base_repo": object{"provider": "github", "owner": "o", "name": "n", "operation": "snapshot"}},
 		"nothing":   {"base_repo": object{}},
 		"nameless":  {"base_repo": object{"provider": "code"}},
 		"snapshot":  {"base_repo": object{"provider": "code.storage", "name": "source", "operation": "snapshot", "ref": "main"}},

@@ -32,6 +32,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/gitexec"
 	"github.com/cairn-storage/cairn/internal/gittest"
 	"github.com/cairn-storage/cairn/internal/odb"
+	"github.com/cairn-storage/cairn/internal/secret"
 	"github.com/cairn-storage/cairn/internal/service"
 	"github.com/cairn-storage/cairn/internal/storage/dir"
 	"github.com/cairn-storage/cairn/internal/storage/sqlite"
@@ -78,7 +79,11 @@ func newWorldOver(t testing.TB, metadata *sqlite.Metadata, change ...func(*servi
 	}
 	t.Cleanup(func() { w.store.Close() })
 	logger := slog.New(slog.DiscardHandler)
-	o := service.Options{Store: w.store, Logger: logger}
+	keys, err := secret.Parse(secret.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := service.Options{Store: w.store, Logger: logger, Secrets: keys}
 	for _, c := range change {
 		c(&o)
 	}

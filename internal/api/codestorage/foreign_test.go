@@ -72,6 +72,8 @@ var idRequests = []idRequest{
 var withoutIDs = []string{
 	"GET /api/repos", "GET /api/repos/{repo}", "DELETE /api/repos/{repo}", "GET /api/repos/{repo}/branches", "GET /api/repos/{repo}/tags",
 	"GET /api/repos/{repo}/events", "POST /api/repos/{repo}/restore", "POST /api/repos/{repo}/purge",
+	"DELETE /api/repos/{repo}/base", "POST /api/repos/{repo}/pull-upstream",
+	"POST /api/repos/{repo}/git-credentials", "PUT /api/repos/{repo}/git-credentials/{id}", "DELETE /api/repos/{repo}/git-credentials/{id}",
 }
 
 // TestEveryRouteIsAskedForForeignObjects fails for a route that is new and in

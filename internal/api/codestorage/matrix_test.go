@@ -33,6 +33,8 @@ type access struct {
 	// repository of the same name; 0 means 404, -1 that there is nothing to
 	// refuse.
 	foreign int
+	// unbound tells that the v1 address takes tokens for no repository.
+	unbound bool
 	// prepare makes what the request is about.
 	prepare func(s *sample)
 }
@@ -134,13 +136,28 @@ var matrix = map[string]access{
 			s.delete("/api/v1/repos/branches", object{"name": "gone"}).want(s.t, 200)
 		},
 	},
+	"POST repos/{repo}/git-credentials": {scopes: creating, status: 201, body: body(object{"password": "p"})},
+	"PUT repos/{repo}/git-credentials/{id}": {
+		scopes: creating, status: 200, unbound: true, prepare: credentialed, values: credentialInPath,
+		body: func(s *sample) any { return object{"id": s.credential, "password": "q"} },
+	},
+	"DELETE repos/{repo}/git-credentials/{id}": {
+		scopes: creating, status: 204, unbound: true, prepare: credentialed, values: credentialInPath,
+		body: func(s *sample) any { return object{"id": s.credential} },
+	},
+}
+
+var credentialInPath = map[string]func(*sample) string{"id": func(s *sample) string { return s.credential }}
+
+func credentialed(s *sample) {
+	s.t.Helper()
+	s.credential = fmt.Sprint(s.post("/api/v1/repos/git-credentials", object{"password": "p"}).want(s.t, 201).at(s.t, "id"))
 }
 
 // soon are rows whose routes are being made.
 var soon = []string{
 	"GET repos/{repo}/files/metadata", "GET repos/{repo}/blame", "POST repos/{repo}/grep", "POST repos/{repo}/archive",
 	"GET repos/{repo}/notes", "POST repos/{repo}/notes", "DELETE repos/{repo}/notes", "GET repos/{repo}/notes/refs",
-	"DELETE repos/{repo}/base", "POST repos/{repo}/pull-upstream",
 }
 
 func tagged(s *sample) {
@@ -236,7 +253,9 @@ func (p *probe) refusals(t testing.TB, other *sample, evil func(claims) string) 
 	add("an unknown scope", 403, own(claims{"scopes": []string{"admin", "*", "GIT:WRITE"}}))
 
 	if !p.Organization {
-		add("without a repository", 403, own(claims{"scopes": p.scopes, "repo": nil}))
+		if !p.unbound || strings.Contains(p.Pattern, "{repo}") {
+			add("without a repository", 403, own(claims{"scopes": p.scopes, "repo": nil}))
+		}
 		if p.Operation != "POST repos" {
 			found = append(found, refusal{name: "a repository that is not there", token: p.world.token(t, "absent", good), repo: "absent", status: 404})
 		}

@@ -106,11 +106,11 @@ func whichDeleted(w http.ResponseWriter, r *request) (cairn.RepositoryID, error)
 	if err != nil || in.ID == "" {
 		return "", err
 	}
-	id, ok := strings.CutPrefix(in.ID, repositoryIDPrefix)
+	id, ok := cairn.RepositoryName(in.ID).ID()
 	if !ok || id == "" {
 		return "", cairn.Errorf(cairn.Invalid, "repo_id %q is not the id of a repository", cairn.Clip(in.ID))
 	}
-	return cairn.RepositoryID(id), nil
+	return id, nil
 }
 
 func (f *face) restoreRepository(w http.ResponseWriter, r *request) error {

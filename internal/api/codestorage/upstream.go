@@ -91,7 +91,7 @@ func (f *face) createCredential(w http.ResponseWriter, r *request) error {
 	}
 	repo := cairn.RepositoryName(oneOf(r.PathValue("repo"), in.Repository, string(r.repo)))
 	if repo == "" {
-		return cairn.Errorf(cairn.Invalid, "repo_id is required")
+		return cairn.Errorf(cairn.Denied, "the token names no repository: its repo claim is missing")
 	}
 	made, err := f.service.CreateCredential(r.Context(), r.who, repo, in.Username, in.Password)
 	if err != nil {

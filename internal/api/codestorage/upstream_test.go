@@ -17,7 +17,6 @@ import (
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/egress"
 	"github.com/cairn-storage/cairn/internal/gittest"
-	"github.com/cairn-storage/cairn/internal/secret"
 	"github.com/cairn-storage/cairn/internal/service"
 	"github.com/cairn-storage/cairn/internal/storage/sqlite"
 	"github.com/cairn-storage/cairn/internal/upstream"
@@ -56,16 +55,11 @@ func newMirrors(t *testing.T) *mirrors {
 	m := &mirrors{t: t, root: t.TempDir(), metadata: metadata, log: &logged{}}
 	m.upstream = gittest.ServeHTTP(t, m.root)
 	m.host = strings.TrimPrefix(m.upstream.URL, "http://")
-	keys, err := secret.Parse(secret.NewKey())
-	if err != nil {
-		t.Fatal(err)
-	}
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	out := egress.New(egress.Options{Allow: loopback})
 	t.Cleanup(func() { out.Close() })
 	m.world = newWorldOver(t, metadata, func(o *service.Options) {
 		o.Logger = slog.New(slog.NewTextHandler(m.log, nil))
-		o.Secrets = keys
 		o.Upstreams = upstream.New(out.Client(egress.Budget{}), upstream.Options{})
 		o.PlainUpstreams = loopback
 	})

@@ -137,7 +137,7 @@ func (a *ServerAdvertisement) readFormat() error {
 // capabilities.
 func (a *ServerAdvertisement) readRefs(r *Reader, line []byte, maxRefs int) (err error) {
 	for n := 0; line != nil; n++ {
-		if err := within(n, maxRefs, "refs of a server"); err != nil {
+		if err := within(n, maxRefs, ServerRefs); err != nil {
 			return err
 		}
 		if n == 0 {
@@ -252,7 +252,7 @@ func (a *ServerAdvertisement) ReadLsRefs(r *Reader, maxRefs int) ([]Ref, error) 
 		if err != nil || line == nil {
 			return refs, err
 		}
-		if err := within(n+1, maxRefs, "refs of a server"); err != nil {
+		if err := within(n+1, maxRefs, ServerRefs); err != nil {
 			return nil, err
 		}
 		ref, ok, err := a.lsRef(string(line))

@@ -55,6 +55,9 @@ func DefaultLimits() Limits {
 // RefUpdates is what a LimitError calls Limits.Commands.
 const RefUpdates = "ref updates in a push"
 
+// ServerRefs is what a LimitError calls the refs that a client reads.
+const ServerRefs = "refs of a server"
+
 // LimitError says which limit a request is over.
 type LimitError struct {
 	Limit string // the field of Limits, in words
