@@ -9,8 +9,11 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,13 +80,13 @@ func TestEveryOperation(t *testing.T) {
 	t.Run("stories", func(t *testing.T) {
 		for name, story := range map[string]func(*testing.T, *client.Client){
 			"repositories": testRepositories, "commits": testCommits, "branches and tags": testBranchesAndTags, "reading": testReading,
-			"merges": testMerges, "notes": testNotes, "events": testEvents, "the past": testPast, "sync": testSync,
+			"merges": testMerges, "notes": testNotes, "events": testEvents, "the past": testPast, "webhooks": testWebhooks, "sync": testSync,
 		} {
 			t.Run(name, func(t *testing.T) { t.Parallel(); story(t, c) })
 		}
 	})
 	for _, operation := range document().Operations() {
-		if strings.Contains(operation, "/v1/") || strings.HasPrefix(operation, "HEAD ") || strings.HasSuffix(operation, "/reset-commits") {
+		if strings.Contains(operation, "/v1/repo") || strings.HasPrefix(operation, "HEAD ") || strings.HasSuffix(operation, "/reset-commits") {
 			continue // other words for the same
 		}
 		if !slices.ContainsFunc(document().Seen(operation), func(status int) bool { return status < 300 }) {
@@ -391,6 +394,61 @@ func testPast(t *testing.T, c *client.Client) {
 			t.Errorf("a purged past: %v", err)
 		}
 	}
+}
+
+func testWebhooks(t *testing.T, c *client.Client) {
+	if !has("POST /api/v1/webhooks") {
+		return
+	}
+	ctx := t.Context()
+	r := newRepo(t, c, "webhooks")
+	got := make(chan client.Delivery, 10)
+	var mu sync.Mutex
+	secret := ""
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		d, err := client.ReadDelivery(in, secret)
+		if err != nil {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		got <- d
+	}))
+	defer receiver.Close()
+	mu.Lock()
+	made := must[client.Webhook](t)(r.CreateWebhook(ctx, receiver.URL, "push"))
+	secret = made.Secret
+	mu.Unlock()
+	put(r, "main", "pushed", "x")
+	push := must[client.PushEvent](t)((<-got).Push())
+	if push.Repository.URL != "webhooks" || push.Ref != "refs/heads/main" || push.Organization != "acme" || push.PushedAt.IsZero() {
+		t.Errorf("a push is told as %+v", push)
+	}
+	must[client.WebhookDelivery](t)(r.PingWebhook(ctx, made.ID))
+	same(t, "event", (<-got).Event, "ping")
+	deliveries := collect(t, r.Deliveries(ctx, made.ID))
+	if len(deliveries) != 2 || deliveries[1].Event != "push" {
+		t.Fatalf("deliveries %+v", deliveries)
+	}
+	if d := must[client.WebhookDelivery](t)(r.WebhookDelivery(ctx, made.ID, deliveries[1].ID)); !strings.Contains(d.Payload, push.After) {
+		t.Errorf("delivery %+v", d)
+	}
+	must[client.WebhookDelivery](t)(r.Redeliver(ctx, made.ID, deliveries[1].ID))
+	same(t, "event", (<-got).Event, "push")
+	off := false
+	same(t, "active", must[client.Webhook](t)(r.UpdateWebhook(ctx, made.ID, client.WebhookChange{Active: &off})).Active, false)
+	found := must[client.Webhook](t)(r.Webhook(ctx, made.ID))
+	if found.Secret != "" || found.URL != receiver.URL || len(collect(t, r.Webhooks(ctx))) != 1 {
+		t.Errorf("webhook %+v", found)
+	}
+	if rotated := must[client.Webhook](t)(r.RotateWebhookSecret(ctx, made.ID)); rotated.Secret == "" || rotated.Secret == secret {
+		t.Error("the secret is the same")
+	}
+	if err := r.DeleteWebhook(ctx, made.ID); err != nil {
+		t.Error(err)
+	}
+	same(t, "webhooks of the organization", len(collect(t, c.Repo("").Webhooks(ctx))), 0)
 }
 
 func testSync(t *testing.T, c *client.Client) {

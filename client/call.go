@@ -22,8 +22,10 @@ type call struct {
 	method string
 	path   string // below /api/repos, or below the repository
 	repo   string // the repository that the path is below
-	// token is the repository that the token is for, where the path names none.
+	// token is the repository that the token is for, where the path names none;
+	// v1 says that the path is below /api/v1.
 	token  string
+	v1     bool
 	scope  string
 	query  url.Values
 	header http.Header
@@ -176,6 +178,9 @@ func (q call) body() (io.Reader, error) {
 
 func (c *Client) address(q call) string {
 	address := c.base + "/api/repos"
+	if q.v1 {
+		address = c.base + "/api/v1"
+	}
 	if q.repo != "" {
 		address += "/" + url.PathEscape(q.repo)
 	}

@@ -93,7 +93,7 @@ func WithKey(organization string, key crypto.Signer, policy ...RefRule) Option {
 // Need is what a request asks of its token.
 type Need struct {
 	Repository string // empty for calls about the whole organization
-	Scope      string // git:read, git:write, repo:write or org:read
+	Scope      string // git:read, git:write, repo:write or org:read; several with blanks between
 }
 
 // TokenSource returns a token that is good for a need. It is called for every
@@ -129,7 +129,7 @@ func (m *minter) token(_ context.Context, n Need) (string, error) {
 	}
 	token, err := SignToken(m.key, Claims{
 		Organization: m.organization, Repository: n.Repository, Subject: "cairn-go",
-		Scopes: []string{n.Scope}, TTL: mintedTTL, Policy: m.policy,
+		Scopes: strings.Fields(n.Scope), TTL: mintedTTL, Policy: m.policy,
 	})
 	if err != nil {
 		return "", err

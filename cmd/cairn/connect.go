@@ -33,12 +33,10 @@ func (c *connection) bindServer(cmd *cobra.Command) {
 	flags.StringVar(&c.caCert, "ca-cert", "", "certificate authority of the server, PEM (CAIRN_CA_CERT; default: that of --data with --tls-self-signed)")
 }
 
-const adminTokenFlag = "admin-token"
-
 // bind defines the flags of commands for operators.
 func (c *connection) bind(cmd *cobra.Command) {
 	c.bindServer(cmd)
-	cmd.PersistentFlags().StringVar(&c.adminToken, adminTokenFlag, "", "admin token (CAIRN_ADMIN_TOKEN; default: the one in --data)")
+	cmd.PersistentFlags().StringVar(&c.adminToken, "admin-token", "", "admin token (CAIRN_ADMIN_TOKEN; default: the one in --data)")
 }
 
 // locate fills what was not given from the environment and the data directory.

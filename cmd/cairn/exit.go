@@ -74,7 +74,7 @@ func describe(cmd *cobra.Command, err error) string {
 	switch {
 	case exitStatus(err) == exitUnavailable && !errors.As(err, &refused):
 		return err.Error() + "\nIs cairn serve running? --server says where, or --data names its data directory."
-	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized && cmd.Flag(adminTokenFlag) == nil:
+	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized && cmd.Flag("key") != nil:
 		return err.Error() + "\nIs the key registered with this server, for this organization? cairn key list --org NAME shows those that are."
 	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:
 		return err.Error() + "\nGive --admin-token, set CAIRN_ADMIN_TOKEN, or name the server's data directory with --data."

@@ -14,7 +14,7 @@ import (
 
 func newBranch() *cobra.Command {
 	var a access
-	return a.bind(group("branch", "Branches of a repository", a.branchList(), a.branchCreate(), a.branchDelete()))
+	return a.bind(group("branch", "Branches of a repository", a.branchList(), a.branchCreate(), a.branchDelete(), a.deletedBranches(), a.restoreBranch()))
 }
 
 func (a *access) branchList() *cobra.Command {

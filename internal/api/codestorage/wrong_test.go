@@ -66,6 +66,11 @@ func member(name string, status int, values ...any) (all []mistake) {
 
 func mistakes(lists ...[]mistake) []mistake { return slices.Concat(lists...) }
 
+var (
+	noWebhook  = []mistake{{name: "no such webhook", path: map[string]string{"webhook": "wh_absent"}, status: 404}, {name: "no webhook's id", path: map[string]string{"webhook": "x"}, status: 404}}
+	noDelivery = []mistake{{name: "no such delivery", path: map[string]string{"delivery": "absent"}, status: 404}}
+)
+
 // commitMistakes are those of all commits over HTTP.
 var commitMistakes = mistakes(
 	member("target_branch", 400, badNames...), member("target_branch", 404, "absent"), member("target_branch", 400, nil, 7),
@@ -94,7 +99,6 @@ var wrong = map[string][]mistake{
 	"GET repos/{repo}/branches":    mistakes(badPages, badFlags("ephemeral")),
 	"GET repos/{repo}/notes/refs":  badPages,
 	"GET repos/{repo}/tags":        badPages,
-	"GET repos/{repo}/webhooks":    nil,
 	"DELETE repos/{repo}/base":     nil,
 	"GET repos/{repo}/branch":      {{name: "no name", query: object{"name": nil}, status: 400}, {name: "absent", query: object{"name": "absent"}, status: 404}, {name: "a flag", query: object{"ephemeral": "x"}, status: 400}},
 	"GET repos/{repo}/tag":         {{name: "no name", query: object{"name": nil}, status: 400}, {name: "absent", query: object{"name": "absent"}, status: 404}},
@@ -156,15 +160,22 @@ var wrong = map[string][]mistake{
 		{name: "no notes ref", query: object{"ref": "absent"}, status: 404}, {name: "a bad notes ref", query: object{"ref": "a..b"}, status: 400}},
 	"POST repos/{repo}/notes": mistakes(badBodies, member("sha", 400, nil, ""), member("sha", 404, absent), member("note", 400, nil, "", 7), member("action", 400, "replace"), member("ref", 400, "a..b", "refs/heads/x"),
 		member("expected_ref_sha", 400, noIDs...), []mistake{{name: "a guard that does not hold", body: object{"expected_ref_sha": absent}, status: 409, label: "precondition_failed"}}),
-	"DELETE repos/{repo}/notes":                 mistakes(badBodies, member("sha", 400, nil, ""), member("sha", 404, absent), member("ref", 404, "absent"), []mistake{{name: "a guard that does not hold", body: object{"expected_ref_sha": absent}, status: 409, label: "precondition_failed"}}),
-	"POST repos/{repo}/pull-upstream":           mistakes(badBodies, member("ref", 400, 7)),
-	"POST repos/{repo}/git-credentials":         mistakes(badBodies, member("password", 400, nil, "", 7), member("username", 400, 7, "a:b")),
-	"PUT repos/{repo}/git-credentials/{id}":     mistakes(badBodies, member("password", 400, nil, "", 7)),
-	"DELETE repos/{repo}/git-credentials/{id}":  nil,
-	"DELETE repos/{repo}/tags/{tag}":            {{name: "absent", body: object{"name": "absent"}, path: map[string]string{"tag": "absent"}, status: 404}},
-	"POST repos/{repo}/webhooks":                badBodies,
-	"PUT repos/{repo}/webhooks/{id}":            badBodies,
-	"POST repos/{repo}/webhooks/{id}/redeliver": badBodies,
+	"DELETE repos/{repo}/notes":                               mistakes(badBodies, member("sha", 400, nil, ""), member("sha", 404, absent), member("ref", 404, "absent"), []mistake{{name: "a guard that does not hold", body: object{"expected_ref_sha": absent}, status: 409, label: "precondition_failed"}}),
+	"POST repos/{repo}/pull-upstream":                         mistakes(badBodies, member("ref", 400, 7)),
+	"POST repos/{repo}/git-credentials":                       mistakes(badBodies, member("password", 400, nil, "", 7), member("username", 400, 7, "a:b")),
+	"PUT repos/{repo}/git-credentials/{id}":                   mistakes(badBodies, member("password", 400, nil, "", 7)),
+	"DELETE repos/{repo}/git-credentials/{id}":                nil,
+	"DELETE repos/{repo}/tags/{tag}":                          {{name: "absent", body: object{"name": "absent"}, path: map[string]string{"tag": "absent"}, status: 404}},
+	"POST webhooks":                                           mistakes(badBodies, member("url", 400, nil, "", "nonsense", "ftp://example.com/", "/path", 7), member("events", 400, nil, []any{}, []any{"nonsense"}, "push")),
+	"PATCH webhooks/{webhook}":                                mistakes(badBodies, member("url", 400, "nonsense"), member("events", 400, []any{}, []any{"nonsense"}), member("active", 400, "yes"), noWebhook),
+	"GET webhooks":                                            badPages,
+	"GET webhooks/{webhook}":                                  noWebhook,
+	"DELETE webhooks/{webhook}":                               noWebhook,
+	"POST webhooks/{webhook}/ping":                            noWebhook,
+	"POST webhooks/{webhook}/rotate-secret":                   noWebhook,
+	"GET webhooks/{webhook}/deliveries":                       mistakes(badPages, noWebhook),
+	"GET webhooks/{webhook}/deliveries/{delivery}":            mistakes(noWebhook, noDelivery),
+	"POST webhooks/{webhook}/deliveries/{delivery}/redeliver": mistakes(noWebhook, noDelivery),
 }
 
 var restoreMistakes = mistakes(commitMistakes[:len(commitMistakes)-5], member("target_commit_sha", 400, nil, ""), member("target_commit_sha", 404, absent, "absent"), []mistake{
@@ -322,7 +333,7 @@ func TestWrongMethods(t *testing.T) {
 		methods[a.Pattern] = append(methods[a.Pattern], a.Method)
 	}
 	for pattern, has := range methods {
-		path := strings.NewReplacer("{repo}", "app", "{tag}", "x", "{id}", "x").Replace(pattern)
+		path := strings.NewReplacer("{repo}", "app", "{tag}", "x", "{id}", "x", "{webhook}", "x", "{delivery}", "x").Replace(pattern)
 		for _, method := range []string{"GET", "POST", "PUT", "DELETE", "PATCH"} {
 			if slices.Contains(has, method) {
 				continue
