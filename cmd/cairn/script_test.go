@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,17 +115,15 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	go func() { r.exited <- cmd.Wait() }()
 	all := ts.Value("servers").(*servers)
 	all.running = append(all.running, r)
-	url := waitFor(ts, r, func() string {
-		text, _ := os.ReadFile(address)
-		return strings.TrimSpace(string(text))
-	})
+	url := waitFor(ts, r, fileText(address))
 	ts.Setenv("URL", url)
 	ts.Setenv("HOST", url[strings.Index(url, "://")+3:])
-	if text, err := os.ReadFile(ts.MkAbs("serve.out")); err == nil {
-		for line := range strings.Lines(string(text)) {
-			if fields := strings.Fields(line); len(fields) == 2 && fields[0] == "Metrics" {
-				ts.Setenv("OPS", strings.TrimSuffix(fields[1], "/metrics"))
-			}
+	if slices.Contains(args, "json") {
+		return // it welcomes nobody
+	}
+	for line := range strings.Lines(waitFor(ts, r, fileText(ts.MkAbs("serve.out")))) {
+		if fields := strings.Fields(line); len(fields) == 2 && fields[0] == "Metrics" {
+			ts.Setenv("OPS", strings.TrimSuffix(fields[1], "/metrics"))
 		}
 	}
 }
@@ -141,6 +140,14 @@ func binDir(ts *testscript.TestScript) string {
 		ts.Fatalf("cairn is not on PATH")
 	}
 	return filepath.Dir(path)
+}
+
+// fileText asks for what a file has, which may not be there yet.
+func fileText(name string) func() string {
+	return func() string {
+		text, _ := os.ReadFile(name)
+		return strings.TrimSpace(string(text))
+	}
 }
 
 // waitFor asks until there is an answer, or the server is gone.
