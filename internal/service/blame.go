@@ -49,7 +49,7 @@ type Blame struct {
 // BlameFile tells of lines of a file which commit brought them, as stock git
 // does, which it calls.
 func (s *Service) BlameFile(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, q BlameQuery) (Blame, error) {
-	sn, err := s.open(ctx, who, repo, cairn.GitRead)
+	sn, err := s.openAt(ctx, who, repo, q.At)
 	if err != nil {
 		return Blame{}, err
 	}

@@ -121,6 +121,7 @@ var routes = []route{
 	{method: "GET", v1: "repos/files/metadata", preferred: "repos/{repo}/files/metadata", handle: (*face).filesMetadata, past: true},
 	{method: "GET", v1: "repos/file", preferred: "repos/{repo}/file", handle: (*face).file, past: true}, // HEAD too
 	{method: "GET", v1: "repos/blame", preferred: "repos/{repo}/blame", handle: (*face).blame, past: true},
+	{method: "POST", v1: "repos/grep", preferred: "repos/{repo}/grep", handle: (*face).grep, past: true},
 
 	{method: "POST", v1: "repos/tags", preferred: "repos/{repo}/tags", handle: (*face).createTag},
 	{method: "GET", v1: "repos/tags", preferred: "repos/{repo}/tags", handle: (*face).listTags, past: true},

@@ -160,6 +160,7 @@ func TestReadsAgreeWithGit(t *testing.T) {
 				compareDiffs(t, r, from)
 				compareTags(t, r, from)
 				compareBlames(t, r, from)
+				compareGreps(t, r, from)
 			})
 		}
 	}
@@ -358,4 +359,37 @@ func blamed(out string) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// compareGreps compares what searches find, page by page, with git grep.
+func compareGreps(t *testing.T, r *repo, from *gittest.Repo) {
+	for pattern, sensitive := range map[string]bool{"[aeiou]{2}": true, "ba": true, "BA|MU": false, "nothing at all": true} {
+		options := []string{"grep", "-n", "-z", "-I", "--no-color", "--full-name", "-E", "-m", "2000"}
+		if !sensitive {
+			options = append(options, "-i")
+		}
+		out, _ := from.GitErr(append(options, "-e", pattern, "main")...)
+		var want []string
+		for line := range strings.SplitSeq(out, "\n") {
+			if fields := strings.SplitN(line, "\x00", 3); len(fields) == 3 {
+				want = append(want, utf(strings.TrimPrefix(fields[0], "main:"))+":"+fields[1])
+			}
+		}
+		var got []string
+		cursor := ""
+		for {
+			a := r.post("/api/v1/repos/grep", object{"ref": "main", "query": object{"pattern": pattern, "case_sensitive": sensitive},
+				"limits": object{"max_lines": 17, "max_matches_per_file": 2000}, "pagination": object{"cursor": cursor, "limit": 5}}).want(t, 200)
+			for _, file := range a.at(t, "matches").([]any) {
+				for _, line := range file.(object)["lines"].([]any) {
+					got = append(got, fmt.Sprintf("%s:%v", file.(object)["path"], line.(object)["line_number"]))
+				}
+			}
+			next, more := a.at(t, "next_cursor").(string)
+			if cursor = next; !more {
+				break
+			}
+		}
+		sameList(t, "grep "+pattern, got, want)
+	}
 }
