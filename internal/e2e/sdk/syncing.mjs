@@ -11,11 +11,21 @@ export default {
     await assert.rejects(storage.repo({ id: 'no/repo' }).pullUpstream({ ref: 'main' }), { status: 404 });
   },
 
+  async 'upstreams: pulling is begun, whether or not it can succeed'() {
+    if (!has('repos/pull-upstream')) return;
+    const baseRepo = { provider: 'gitea', owner: 'o', name: 'n', upstreamHost: 'gitea.invalid', defaultBranch: 'trunk' };
+    const repo = await storage.createRepo({ id: 'follows', baseRepo });
+    assert.equal((await storage.findOne({ id: 'follows' })).defaultBranch, 'trunk');
+    await repo.pullUpstream();
+    const [listed] = (await storage.listRepos({ q: 'follows' })).repos;
+    assert.deepEqual([listed.baseRepo.provider, listed.baseRepo.owner, listed.baseRepo.name], ['gitea', 'o', 'n']);
+  },
+
   async 'credentials: one for a repository'() {
     if (!has('repos/git-credentials')) return;
     await repository('credentials');
     const made = await storage.createGitCredential({ repoId: 'credentials', username: 'git', password: 'secret' });
-    assert.ok(made.id && Date.parse(made.createdAt));
+    assert.match(made.id, /^ggc_/);
     await assert.rejects(storage.createGitCredential({ repoId: 'credentials', password: 'x' }), /already exists|one credential/i);
     assert.equal((await storage.updateGitCredential({ id: made.id, password: 'other' })).id, made.id);
     await storage.deleteGitCredential({ id: made.id });
