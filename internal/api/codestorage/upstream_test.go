@@ -770,3 +770,32 @@ func TestWritesToGitHubGoThrough(t *testing.T) {
 	r.wantRefs(up, local)
 	r.check()
 }
+
+// TestSyncRefusesWhatAPushWould shows that an upstream cannot bring a tree that
+// checks out into .git, and that nothing of what it sent is kept.
+func TestSyncRefusesWhatAPushWould(t *testing.T) {
+	t.Parallel()
+	m := newMirrors(t)
+	up := m.hosted("team/app")
+	up.Commit("main", "first", gittest.Files{"a": "1\n"})
+	blob := up.Write("blob", []byte("[core]\n"))
+	inner := up.GitInput("100644 blob "+blob+"\tconfig\n", "mktree")
+	tree := up.GitInput("040000 tree "+inner+"\t.git\n", "mktree")
+	up.Git("update-ref", "refs/heads/evil", up.Git("commit-tree", "-m", "evil", tree))
+	r := m.mirror("mirror", "gitea", public)
+	if failures := m.runJobs(); len(failures) != 1 {
+		t.Errorf("failures: %v", failures)
+	}
+	got := r.get("/api/v1/repo").want(t, 200)
+	if got.at(t, "sync.status") != "failed" || !strings.Contains(fmt.Sprint(got.at(t, "sync.error")), "hasDotgit") {
+		t.Errorf("got %s", got.body)
+	}
+	if refs := r.refs(); len(refs) > 0 {
+		t.Errorf("refs %v", refs)
+	}
+	r.get("/api/v1/repos/branches").want(t, 200)
+	up.Git("update-ref", "-d", "refs/heads/evil")
+	r.pull()
+	m.synced()
+	r.wantRefs(up, nil)
+}
