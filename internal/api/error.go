@@ -22,6 +22,7 @@ var statuses = map[cairn.Kind]int{
 	cairn.Denied:          http.StatusForbidden,
 	cairn.NotFound:        http.StatusNotFound,
 	cairn.Conflict:        http.StatusConflict,
+	cairn.Reused:          http.StatusUnprocessableEntity,
 	cairn.Stale:           http.StatusPreconditionFailed,
 	cairn.Unconfigured:    http.StatusPreconditionFailed,
 	cairn.TooLarge:        http.StatusRequestEntityTooLarge,
@@ -81,10 +82,10 @@ func Text(err error) string {
 
 // SetRetryAfter tells when to ask again, where the status says that it may help.
 func SetRetryAfter(h http.Header, status int, err error) {
-	if status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests {
+	after, ok := admission.RetryAfter(err)
+	if !ok && status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests {
 		return
 	}
-	after, ok := admission.RetryAfter(err)
 	if !ok {
 		after = time.Second
 	}

@@ -17,6 +17,7 @@ const (
 	Denied          Kind = "denied"          // the credential does not allow this
 	NotFound        Kind = "not found"       // absent, or not to be known of by this caller
 	Conflict        Kind = "conflict"        // the state is not the one that the request assumes
+	Reused          Kind = "key reused"      // an idempotency key that was used for another request
 	Stale           Kind = "stale"           // a guard named another state than the present one
 	Unconfigured    Kind = "not configured"  // it needs something that this server was not given
 	TooLarge        Kind = "too large"       // over a documented limit

@@ -53,6 +53,7 @@ type Tx interface {
 	Packs() Packs
 	Events() Events
 	Jobs() Jobs
+	Receipts() Receipts
 	Upstreams() Upstreams
 	Credentials() Credentials
 }

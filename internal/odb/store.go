@@ -117,6 +117,7 @@ type objectKey struct {
 // crashed process left there.
 func Open(o Options) (*Store, error) {
 	o = o.withDefaults()
+	o.Metadata = cairn.StoringReceipts(o.Metadata)
 	if err := emptyDir(o.ScratchDir); err != nil {
 		return nil, fmt.Errorf("scratch directory: %w", err)
 	}

@@ -179,7 +179,11 @@ func (s *Service) storeCommits(ctx context.Context, b *batch) error {
 		return err
 	}
 	writes[0].Packs = append(writes[0].Packs, staged)
-	err = s.apply(ctx, b.Snapshot, writes...)
+	var receipts []*cairn.PendingReceipt
+	for _, c := range b.good {
+		receipts = append(receipts, cairn.PendingReceipts(c.ctx)...)
+	}
+	err = s.apply(cairn.WithReceipts(ctx, receipts...), b.Snapshot, writes...)
 	if err != nil && isRefused(err) {
 		s.store.Discard(ctx, staged)
 		return err

@@ -34,6 +34,7 @@ type Service struct {
 	changes        changeCache
 	logs           logCache
 	streams        *streams
+	attempts       attempts
 
 	streamBeat, streamPoll time.Duration
 }

@@ -60,6 +60,9 @@ func (s *Service) RemoveGarbage(ctx context.Context) (odb.SweepResult, error) {
 // Sweep removes what is old enough to go. It is for the server's own
 // background work, which acts for nobody.
 func (s *Service) Sweep(ctx context.Context) (odb.SweepResult, error) {
+	if err := s.pruneReceipts(ctx); err != nil {
+		return odb.SweepResult{}, err
+	}
 	now := s.now()
 	orphans := now.Add(-s.upkeep.OrphansAfter)
 	if orphans.Before(s.upkeep.AloneSince) {

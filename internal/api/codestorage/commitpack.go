@@ -246,6 +246,7 @@ var labels = map[int]string{
 	http.StatusConflict:              "conflict",
 	http.StatusPreconditionFailed:    "precondition_failed",
 	http.StatusRequestEntityTooLarge: "invalid",
+	http.StatusUnprocessableEntity:   "invalid",
 	http.StatusTooManyRequests:       "unavailable",
 	http.StatusServiceUnavailable:    "unavailable",
 	http.StatusRequestTimeout:        "timeout",

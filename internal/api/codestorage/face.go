@@ -75,6 +75,8 @@ type route struct {
 	handle        func(*face, http.ResponseWriter, *request) error
 	// past marks the routes that can read a repository as it was at a time.
 	past bool
+	// secret marks the routes whose answers must not be stored.
+	secret bool
 	// organization marks the routes that are about no repository.
 	organization bool
 	// anyRepository marks the routes whose request may name a repository that
@@ -159,8 +161,8 @@ func (f *face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // What a browser lets scripts send, and see of an answer.
 const (
 	allowedHeaders = "Authorization, Content-Type, Accept, Code-Storage-Agent, Range, " +
-		"If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range, Last-Event-ID"
-	exposedHeaders = "ETag, X-Blob-Sha, X-Last-Commit-Sha, Content-Range, Accept-Ranges, Last-Modified, X-Request-Id"
+		"If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range, Last-Event-ID, Idempotency-Key"
+	exposedHeaders = "ETag, X-Blob-Sha, X-Last-Commit-Sha, Content-Range, Accept-Ranges, Last-Modified, X-Request-Id, Idempotent-Replayed"
 )
 
 // handler finds out who asks about which repository, then calls the route.
@@ -173,7 +175,11 @@ func (f *face) handler(route route) http.Handler {
 		_, path, _ := strings.Cut(r.Pattern, " ") // the method has a place of its own in the log
 		api.NoteRoute(r, path)
 		in, err := f.identify(r, route)
-		if err == nil {
+		switch {
+		case err != nil:
+		case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get(idempotencyKey) != "":
+			err = f.once(w, in, route)
+		default:
 			err = route.handle(f, w, in)
 		}
 		if err != nil {

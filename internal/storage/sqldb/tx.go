@@ -77,6 +77,9 @@ func (t *Tx) Events() cairn.Events { return events{t} }
 // Jobs returns the jobs that are not done yet.
 func (t *Tx) Jobs() cairn.Jobs { return jobs{t} }
 
+// Receipts returns the requests with idempotency keys.
+func (t *Tx) Receipts() cairn.Receipts { return receipts{t} }
+
 // Upstreams returns how far repositories are with their upstreams.
 func (t *Tx) Upstreams() cairn.Upstreams { return upstreams{t} }
 

@@ -25,6 +25,7 @@ func TestMetadata(t *testing.T, open func(testing.TB) cairn.Metadata) {
 		{"Packs", packCases},
 		{"Events", eventCases},
 		{"Jobs", jobCases},
+		{"Receipts", receiptCases},
 		{"Upstreams", upstreamCases},
 		{"Credentials", credentialCases},
 		{"Transactions", transactionCases},

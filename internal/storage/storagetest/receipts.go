@@ -1,0 +1,50 @@
+package storagetest
+
+import (
+	"testing"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+)
+
+var receiptCases = map[string]func(*testing.T, store){
+	"added, answered, pruned": func(t *testing.T, s store) {
+		get := func(org cairn.OrganizationID, key byte) (r cairn.Receipt) {
+			s.view(func(tx cairn.Tx) (err error) {
+				r, err = tx.Receipts().Get(org, [32]byte{key})
+				return err
+			})
+			return r
+		}
+		for i := range byte(3) {
+			s.update(func(tx cairn.Tx) error {
+				return tx.Receipts().Add(cairn.Receipt{Organization: "acme", Key: [32]byte{i}, Request: [32]byte{9, i}, CreatedAt: day(int(i) + 1)})
+			})
+		}
+		s.refuse(cairn.Conflict, func(tx cairn.Tx) error {
+			return tx.Receipts().Add(cairn.Receipt{Organization: "acme", Key: [32]byte{1}, CreatedAt: day(1)})
+		})
+		s.update(func(tx cairn.Tx) error {
+			return tx.Receipts().Add(cairn.Receipt{Organization: "other", Key: [32]byte{1}, CreatedAt: day(9), Status: 200})
+		})
+		s.update(func(tx cairn.Tx) error { return tx.Receipts().SetAnswer("acme", [32]byte{1}, 201, []byte("done")) })
+		if r := get("acme", 1); r.Status != 201 || string(r.Answer) != "done" || r.Request != [32]byte{9, 1} || !r.CreatedAt.Equal(day(2)) {
+			t.Errorf("receipt %+v", r)
+		}
+		if r := get("other", 1); r.Status != 200 || len(r.Answer) != 0 {
+			t.Errorf("receipt of another organization: %+v", r)
+		}
+		s.update(func(tx cairn.Tx) error {
+			n, err := tx.Receipts().Prune(day(3), 1)
+			same(t, "pruned", n, 1)
+			return err
+		})
+		s.absent(func(tx cairn.Tx) error { _, err := tx.Receipts().Get("acme", [32]byte{0}); return err })
+		s.update(func(tx cairn.Tx) error {
+			n, err := tx.Receipts().Prune(day(3), 9)
+			same(t, "pruned", n, 1)
+			return err
+		})
+		get("acme", 2)
+		get("other", 1)
+	},
+}
