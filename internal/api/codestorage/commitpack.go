@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/api"
@@ -254,12 +253,12 @@ var labels = map[int]string{
 	http.StatusInternalServerError:   "internal",
 }
 
-// failCommit answers for a write that did not happen in the shape that SDKs
-// make an error of: with a result whose status is a word. A guard that did not
-// hold is 409 here, not 412.
-func failCommit(w http.ResponseWriter, r *http.Request, err error) {
+// refused is what all refusals of writes have in common: the status, the word
+// for it, and headers that go with them. A guard that did not hold is 409 here,
+// not 412.
+func refused(w http.ResponseWriter, r *http.Request, err error) (status int, label string, p api.Problem) {
 	api.NoteError(r, err)
-	status := api.Status(err)
+	status = api.Status(err)
 	label, ok := labels[status]
 	if !ok {
 		label = "failed"
@@ -267,15 +266,26 @@ func failCommit(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusPreconditionFailed {
 		status = http.StatusConflict
 	}
-	text := api.Text(err)
+	api.SetRetryAfter(w.Header(), status, err)
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="cairn"`)
+	}
+	p = api.Problem{Error: api.Text(err), Status: status, Title: http.StatusText(status)}
+	if p.Title == "" {
+		p.Title = "Client Closed Request"
+	}
+	return status, label, p
+}
+
+// failCommit answers for a write that did not happen in the shape that SDKs
+// make an error of: with a result whose status is a word.
+func failCommit(w http.ResponseWriter, r *http.Request, err error) {
+	status, label, problem := refused(w, r, err)
 	out := struct {
 		Commit *commitWritten `json:"commit"`
 		Result writeResult    `json:"result"`
 		api.Problem
-	}{
-		Result:  writeResult{Status: label, Message: text},
-		Problem: api.Problem{Error: text, Status: status, Title: http.StatusText(status)},
-	}
+	}{Result: writeResult{Status: label, Message: problem.Error}, Problem: problem}
 	var on *branchError
 	if errors.As(err, &on) {
 		out.Result.Branch, out.Result.Target = on.branch, on.branch
@@ -283,13 +293,6 @@ func failCommit(w http.ResponseWriter, r *http.Request, err error) {
 	var tip *service.TipError
 	if errors.As(err, &tip) {
 		out.Result.Old = tip.Current.String()
-	}
-	api.SetRetryAfter(w.Header(), status, err)
-	if status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="cairn"`)
-	}
-	if strings.TrimSpace(out.Title) == "" {
-		out.Title = "Client Closed Request"
 	}
 	_ = api.Write(w, status, out)
 }

@@ -129,6 +129,11 @@ var routes = []route{
 	{method: "GET", v1: "repos/tags", preferred: "repos/{repo}/tags", handle: (*face).listTags, past: true},
 	{method: "GET", preferred: "repos/{repo}/tag", handle: (*face).tag, past: true},
 	{method: "DELETE", v1: "repos/tags", preferred: "repos/{repo}/tags/{tag}", handle: (*face).deleteTag},
+
+	{method: "GET", v1: "repos/notes", preferred: "repos/{repo}/notes", handle: (*face).note},
+	{method: "POST", v1: "repos/notes", preferred: "repos/{repo}/notes", handle: (*face).writeNote, fail: failNote},
+	{method: "DELETE", v1: "repos/notes", preferred: "repos/{repo}/notes", handle: (*face).deleteNote, fail: failNote},
+	{method: "GET", v1: "repos/notes/refs", preferred: "repos/{repo}/notes/refs", handle: (*face).listNotes},
 }
 
 // ServeHTTP answers a request under /api/.

@@ -64,6 +64,11 @@ var idRequests = []idRequest{
 	{route: "POST /api/repos/{repo}/tags", body: object{"name": "grab", "ref": "{id}"}},
 	{route: "POST /api/repos/{repo}/tags", body: object{"name": "grab", "target": "{id}"}},
 	{route: "GET /api/repos/{repo}/tag", query: "name={id}"},
+	{route: "GET /api/repos/{repo}/notes", query: "sha={id}"},
+	{route: "GET /api/repos/{repo}/notes", query: "object_ref=main&notes_ref={id}"},
+	{route: "POST /api/repos/{repo}/notes", body: object{"sha": "{id}", "note": "grab"}},
+	{route: "POST /api/repos/{repo}/notes", body: object{"sha": "main", "note": "grab", "expected_ref_sha": "{id}"}},
+	{route: "DELETE /api/repos/{repo}/notes", body: object{"sha": "{id}"}},
 	{route: "DELETE /api/repos/{repo}/tags/{tag}", query: ""},
 	{route: "POST /api/repos", body: object{"base_repo": object{"provider": "code", "name": "{repo}", "sha": "{id}"}}},
 	{route: "POST /api/repos", body: object{"base_repo": object{"provider": "code", "name": "{repo}", "ref": "{id}"}}},
@@ -75,6 +80,7 @@ var withoutIDs = []string{
 	"GET /api/repos/{repo}/events", "POST /api/repos/{repo}/restore", "POST /api/repos/{repo}/purge",
 	"DELETE /api/repos/{repo}/base", "POST /api/repos/{repo}/pull-upstream",
 	"POST /api/repos/{repo}/git-credentials", "PUT /api/repos/{repo}/git-credentials/{id}", "DELETE /api/repos/{repo}/git-credentials/{id}",
+	"GET /api/repos/{repo}/notes/refs",
 }
 
 // TestEveryRouteIsAskedForForeignObjects fails for a route that is new and in

@@ -157,7 +157,6 @@ func credentialed(s *sample) {
 // soon are rows whose routes are being made.
 var soon = []string{
 	"GET repos/{repo}/files/metadata", "GET repos/{repo}/blame", "POST repos/{repo}/grep", "POST repos/{repo}/archive",
-	"GET repos/{repo}/notes", "POST repos/{repo}/notes", "DELETE repos/{repo}/notes", "GET repos/{repo}/notes/refs",
 }
 
 func tagged(s *sample) {
