@@ -50,15 +50,28 @@ type NoteResult struct {
 
 // notesRef is the ref of notes that a caller names.
 func notesRef(name string) (git.RefName, error) {
-	name = strings.TrimPrefix(strings.TrimPrefix(name, "refs/"), "notes/")
-	if name == "" {
-		name = defaultNotes
+	full, err := belowNotes(name)
+	if err != nil {
+		return "", err
 	}
-	ref, err := git.ParseRefName(notesPrefix + name)
+	if full == notesPrefix {
+		full += defaultNotes
+	}
+	ref, err := git.ParseRefName(full)
 	if err != nil {
 		return "", cairn.Errorf(cairn.Invalid, "%w", err)
 	}
 	return ref, nil
+}
+
+// belowNotes gives the full form of a name, or of its beginning.
+func belowNotes(name string) (string, error) {
+	short, full := strings.CutPrefix(name, "refs/")
+	rest, ok := strings.CutPrefix(short, "notes/")
+	if full && !ok {
+		return "", cairn.Errorf(cairn.Invalid, "ref %q is not below %s", cairn.Clip(name), notesPrefix)
+	}
+	return notesPrefix + rest, nil
 }
 
 // noteObject finds the object that a note is on. One with a full id need not be
@@ -310,7 +323,10 @@ func (s *Service) ListNotes(ctx context.Context, who cairn.Actor, repo cairn.Rep
 		return NotesPage{}, err
 	}
 	defer sn.Close()
-	page := NotesPage{Prefix: notesPrefix + strings.TrimPrefix(strings.TrimPrefix(prefix, "refs/"), "notes/"), Refs: []NotesRef{}}
+	page := NotesPage{Refs: []NotesRef{}}
+	if page.Prefix, err = belowNotes(prefix); err != nil {
+		return NotesPage{}, err
+	}
 	if len(page.Prefix) > git.MaxRefNameLength {
 		return NotesPage{}, cairn.Errorf(cairn.Invalid, "prefix %q is longer than any ref", cairn.Clip(prefix))
 	}

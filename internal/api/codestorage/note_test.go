@@ -96,6 +96,7 @@ func TestNoteAnswers(t *testing.T) {
 		"an unknown object":  {"POST", object{"sha": strings.Repeat("1", 40), "note": "x"}, 404, "not_found"},
 		"a bad ref":          {"POST", object{"sha": first, "note": "x", "ref": "a..b"}, 400, "invalid"},
 		"a ref out of notes": {"POST", object{"sha": first, "note": "x", "ref": "../heads/main"}, 400, "invalid"},
+		"a branch":           {"POST", object{"sha": first, "note": "x", "ref": "refs/heads/main"}, 400, "invalid"},
 		"a bad author":       {"POST", object{"sha": first, "note": "x", "author": object{"name": "<", "email": "e"}}, 400, "invalid"},
 		"a bad guard":        {"POST", object{"sha": first, "note": "x", "expected_ref_sha": "1"}, 400, "invalid"},
 		"nothing to remove":  {"DELETE", object{"sha": first}, 404, "not_found"},
