@@ -124,6 +124,7 @@ var routes = []route{
 	{method: "GET", v1: "repos/file", preferred: "repos/{repo}/file", handle: (*face).file, past: true}, // HEAD too
 	{method: "GET", v1: "repos/blame", preferred: "repos/{repo}/blame", handle: (*face).blame, past: true},
 	{method: "POST", v1: "repos/grep", preferred: "repos/{repo}/grep", handle: (*face).grep, past: true},
+	{method: "POST", v1: "repos/archive", preferred: "repos/{repo}/archive", handle: (*face).archive, past: true},
 
 	{method: "POST", v1: "repos/tags", preferred: "repos/{repo}/tags", handle: (*face).createTag},
 	{method: "GET", v1: "repos/tags", preferred: "repos/{repo}/tags", handle: (*face).listTags, past: true},

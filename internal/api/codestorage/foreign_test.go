@@ -29,6 +29,7 @@ var idRequests = []idRequest{
 	{route: "GET /api/repos/{repo}/files/metadata", query: "ref={id}"},
 	{route: "GET /api/repos/{repo}/file", query: "path=secret&ref={id}"},
 	{route: "GET /api/repos/{repo}/file", query: "path={id}&ref=main"},
+	{route: "POST /api/repos/{repo}/archive", body: object{"ref": "{id}"}},
 	{route: "POST /api/repos/{repo}/grep", body: object{"ref": "{id}", "query": object{"pattern": "s3cret"}}},
 	{route: "GET /api/repos/{repo}/blame", query: "path=secret&ref={id}"},
 	{route: "GET /api/repos/{repo}/blame", query: "path={id}&ref=main"},
