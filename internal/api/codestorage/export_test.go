@@ -11,6 +11,8 @@ type Address struct {
 	Operation string
 	// Organization marks routes that are about no repository.
 	Organization bool
+	// Writes marks routes that change something.
+	Writes bool
 	// Labelled marks routes whose refusals have a result.status.
 	Labelled bool
 }
@@ -27,7 +29,7 @@ func Addresses() []Address {
 			if path.rest == "" {
 				continue
 			}
-			a := Address{r.method, path.prefix + path.rest, operation, r.organization, r.fail != nil && operation != "POST repos/{repo}/merge"}
+			a := Address{r.method, path.prefix + path.rest, operation, r.organization, r.writes(), r.fail != nil && operation != "POST repos/{repo}/merge"}
 			all = append(all, a)
 			if r.method == "GET" && strings.HasSuffix(path.rest, "/file") {
 				a.Method, a.Operation = "HEAD", strings.Replace(operation, "GET", "HEAD", 1)

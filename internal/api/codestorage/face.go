@@ -75,6 +75,9 @@ type route struct {
 	handle        func(*face, http.ResponseWriter, *request) error
 	// past marks the routes that can read a repository as it was at a time.
 	past bool
+	// reading marks the routes that change nothing although their method is not
+	// GET: an idempotency key means nothing to them.
+	reading bool
 	// secret marks the routes whose answers must not be stored.
 	secret bool
 	// organization marks the routes that are about no repository.
@@ -85,6 +88,9 @@ type route struct {
 	// fail answers with an error; nil means api.Fail.
 	fail func(http.ResponseWriter, *http.Request, error)
 }
+
+// writes tells whether the route changes something.
+func (r route) writes() bool { return r.method != http.MethodGet && !r.reading }
 
 var routes = []route{
 	{method: "POST", v1: "repos", preferred: "repos", handle: (*face).createRepository},
@@ -123,8 +129,8 @@ var routes = []route{
 	{method: "GET", v1: "repos/files/metadata", preferred: "repos/{repo}/files/metadata", handle: (*face).filesMetadata, past: true},
 	{method: "GET", v1: "repos/file", preferred: "repos/{repo}/file", handle: (*face).file, past: true}, // HEAD too
 	{method: "GET", v1: "repos/blame", preferred: "repos/{repo}/blame", handle: (*face).blame, past: true},
-	{method: "POST", v1: "repos/grep", preferred: "repos/{repo}/grep", handle: (*face).grep, past: true},
-	{method: "POST", v1: "repos/archive", preferred: "repos/{repo}/archive", handle: (*face).archive, past: true},
+	{method: "POST", v1: "repos/grep", preferred: "repos/{repo}/grep", handle: (*face).grep, past: true, reading: true},
+	{method: "POST", v1: "repos/archive", preferred: "repos/{repo}/archive", handle: (*face).archive, past: true, reading: true},
 
 	{method: "POST", v1: "repos/tags", preferred: "repos/{repo}/tags", handle: (*face).createTag},
 	{method: "GET", v1: "repos/tags", preferred: "repos/{repo}/tags", handle: (*face).listTags, past: true},
@@ -183,7 +189,7 @@ func (f *face) handler(route route) http.Handler {
 		in, err := f.identify(r, route)
 		switch {
 		case err != nil:
-		case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get(idempotencyKey) != "":
+		case route.writes() && r.Header.Get(idempotencyKey) != "":
 			err = f.once(w, in, route)
 		default:
 			err = route.handle(f, w, in)

@@ -80,6 +80,10 @@ func replay(w http.ResponseWriter, body *digestedBody, first cairn.Receipt) erro
 		return cairn.Errorf(cairn.Reused, "the idempotency key was used for another request, or with other rights: use a new one")
 	}
 	w.Header().Set(idempotentReplayed, "true")
+	if first.Status == http.StatusNoContent {
+		w.WriteHeader(first.Status)
+		return nil
+	}
 	if len(first.Answer) == 0 {
 		return api.Write(w, http.StatusOK, struct {
 			Message string `json:"message"`

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/service"
 )
 
@@ -82,6 +83,48 @@ func TestWritesWithAKeyHappenOnce(t *testing.T) {
 
 	first = r.write("d", "DELETE", "/api/v1/repos/delete", nil).want(t, 200)
 	wantReplay(t, first, r.write("d", "DELETE", "/api/v1/repos/delete", nil))
+}
+
+// TestEveryWriteTakesAKey sends each write that succeeds twice, with one key.
+func TestEveryWriteTakesAKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, p := range newProbes(t, w) {
+		if !p.Writes || p.status >= 400 || p.Operation == "DELETE repos/{repo}/base" { // that changes nothing without an upstream
+			continue
+		}
+		token := w.token(t, p.name, nil)
+		first := p.send(t, token, p.name, "Idempotency-Key", "k").want(t, p.status)
+		again := p.send(t, token, p.name, "Idempotency-Key", "k")
+		if again.status != first.status || string(again.body) != string(first.body) || again.header.Get("Idempotent-Replayed") != "true" {
+			t.Errorf("%s %s: first %d %s\nagain %d %s", p.Method, p.Pattern, first.status, first.body, again.status, again.body)
+		}
+	}
+}
+
+// TestReadsIgnoreKeys sends them the key of a request that is under way.
+func TestReadsIgnoreKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, p := range newProbes(t, w) {
+		token := w.token(t, p.name, nil)
+		who, err := w.service.Authenticate(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		attempt, err := w.service.BeginAttempt(who, cairn.RepositoryName(p.name), p.Operation, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := p.status
+		if p.Writes {
+			want = 409
+		}
+		if a := p.send(t, token, p.name, "Idempotency-Key", "k"); a.status != want {
+			t.Errorf("%s %s: %d %s, want %d", p.Method, p.Pattern, a.status, a.body, want)
+		}
+		attempt.Close()
+	}
 }
 
 // TestWhatFailedIsNotRemembered asks again after the reason is gone.

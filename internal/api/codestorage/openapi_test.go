@@ -47,6 +47,48 @@ func TestDocumentHasTheRoutes(t *testing.T) {
 	}
 }
 
+// TestDocumentTellsOfKeysAndTimes: each route that writes takes an idempotency
+// key and may answer 409 and 422, each that reads the past takes a time, and no
+// other does.
+func TestDocumentTellsOfKeysAndTimes(t *testing.T) {
+	t.Parallel()
+	type reference struct {
+		Ref string `yaml:"$ref"`
+	}
+	type operation struct {
+		Parameters []reference
+		Responses  map[string]any
+	}
+	var document struct {
+		Paths map[string]struct{ Get, Post, Put, Delete operation }
+	}
+	if err := yaml.Unmarshal(OpenAPI, &document); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range routes {
+		for _, path := range []struct{ prefix, rest string }{{v1Prefix, r.v1}, {preferredPrefix, r.preferred}} {
+			if path.rest == "" {
+				continue
+			}
+			item := document.Paths[path.prefix+path.rest]
+			operation := map[string]operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "DELETE": item.Delete}[r.method]
+			has := func(name string) bool {
+				return slices.Contains(operation.Parameters, reference{"#/components/parameters/" + name})
+			}
+			at := r.method + " " + path.prefix + path.rest
+			if has("IdempotencyKey") != r.writes() {
+				t.Errorf("%s: writes is %t, the document has an idempotency key: %t", at, r.writes(), has("IdempotencyKey"))
+			}
+			if r.writes() && (operation.Responses["409"] == nil || operation.Responses["422"] == nil) {
+				t.Errorf("%s: the document lacks 409 or 422", at)
+			}
+			if has("At") != r.past {
+				t.Errorf("%s: past is %t, the document has a time: %t", at, r.past, has("At"))
+			}
+		}
+	}
+}
+
 // TestDocumentRefersToWhatItHas follows every $ref.
 func TestDocumentRefersToWhatItHas(t *testing.T) {
 	t.Parallel()

@@ -2,9 +2,12 @@ package codestorage_test
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +22,13 @@ var pastReads = []string{
 	"/branches?limit=100", "/branches?ephemeral=true&limit=100", "/branch?name=main", "/branch?name=side", "/tags", "/tag?name=v1",
 	"/commits?ref=main", "/commits?ref=side&path=a", "/commit?ref=main", "/commit?ref=side", "/diff?ref=main", "/branches/diff?branch=side",
 	"/files?ref=main", "/files?ref=side&recursive=false", "/file?path=a", "/file?path=a&ref=side", "/files/metadata?ref=main",
+	"/blame?path=a", "/blame?path=a&ref=side",
+}
+
+// pastSearches are reads that send what they ask for.
+var pastSearches = map[string]object{
+	"/grep":    {"ref": "side", "query": object{"pattern": "."}},
+	"/archive": {"ref": "main"},
 }
 
 var cursors = regexp.MustCompile(`"(next_)?cursor":"[^"]*",?`)
@@ -39,6 +49,14 @@ func (r *repo) asOf(at time.Time) string {
 		a := r.get(r.preferred(path))
 		path, _, _ = strings.Cut(strings.ReplaceAll(path, "?at=", "&at="), "&at=")
 		fmt.Fprintf(&all, "%s: %d %s %s\n", path, a.status, cursors.ReplaceAllString(string(a.body), ""), a.header.Get("X-Last-Commit-Sha"))
+	}
+	query := ""
+	if !at.IsZero() {
+		query = "?at=" + url.QueryEscape(at.Format(time.RFC3339Nano))
+	}
+	for _, path := range slices.Sorted(maps.Keys(pastSearches)) {
+		a := r.post(r.preferred(path+query), pastSearches[path])
+		fmt.Fprintf(&all, "%s: %d %x\n", path, a.status, sha256.Sum256(cursors.ReplaceAll(a.body, nil)))
 	}
 	return all.String()
 }
@@ -111,6 +129,11 @@ func TestPastIsForThoseWhoMayWrite(t *testing.T) {
 		path += map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")]
 		w.call(t, reader, "GET", r.preferred(path+at), nil).want(t, 403)
 		r.get(r.preferred(path+"at=yesterday")).want(t, 400)
+	}
+	for path, body := range pastSearches {
+		w.call(t, reader, "POST", r.preferred(path), object{"query": object{"pattern": "."}}).want(t, 200)
+		w.call(t, reader, "POST", r.preferred(path+"?"+at), body).want(t, 403)
+		r.post(r.preferred(path+"?at=yesterday"), body).want(t, 400)
 	}
 	w.call(t, reader, "GET", r.preferred("/branches?deleted=true"), nil).want(t, 403)
 	r.get("/api/v1/repo?"+at).want(t, 400)
