@@ -1,6 +1,6 @@
 // Commits over HTTP, and what is refused.
 import assert from 'node:assert/strict';
-import { author, commit, has, repository, storage, text, tip, zeros } from './lib.mjs';
+import { author, commit, repository, storage, text, tip, zeros } from './lib.mjs';
 
 const bytesOf = (n) => new Uint8Array(n).map((_, i) => (i * 31) >> 3);
 
@@ -79,7 +79,6 @@ export default {
   },
 
   async 'a patch becomes a commit'() {
-    if (!has('repos/diff-commit')) return;
     const { repo, first } = await repository('patches');
     const diff = (await repo.getCommitDiff({ sha: 'work', gitApplyCompatible: true })).files[0].raw;
     const made = await repo.createCommitFromDiff({ targetBranch: 'main', commitMessage: 'Patch', author, diff, expectedHeadSha: first });
@@ -99,7 +98,6 @@ export default {
   },
 
   async 'an earlier state comes back as a new commit'() {
-    if (!has('repos/restore-commit')) return;
     const { repo, first } = await repository('restore');
     const second = await commit(repo, 'main', 'Second', { 'README.md': 'changed\n', extra: 'x' });
     const back = await repo.restoreCommit({ targetBranch: 'main', targetCommitSha: first, author, commitMessage: 'Back', expectedHeadSha: second.commitSha });

@@ -97,8 +97,3 @@ export async function api(repo, scopes, method, path, body) {
   const headers = { authorization: `Bearer ${password}`, 'content-type': 'application/json' };
   return fetch(`${url}/api/v1/${path}`, { method, headers, body: body && JSON.stringify(body) });
 }
-
-const document = await (await fetch(`${url}/openapi.json`)).json();
-
-// has tells whether the server has a route of the first family.
-export const has = (path) => `/api/v1/${path}` in document.paths;

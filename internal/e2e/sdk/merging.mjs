@@ -1,10 +1,9 @@
 // Merges and notes.
 import assert from 'node:assert/strict';
-import { author, commit, has, repository, text, tip } from './lib.mjs';
+import { author, commit, repository, text, tip } from './lib.mjs';
 
 export default {
   async 'merges: each strategy'() {
-    if (!has('repos/merge')) return;
     const { repo, first, work } = await repository('merges');
     const merge = (more) => repo.merge({ sourceBranch: 'work', targetBranch: 'main', commitMessage: 'Merge', author, ...more });
     const ahead = await merge({ strategy: 'ff_only' });
@@ -28,7 +27,6 @@ export default {
   },
 
   async 'conflicts: previewed, refused with the paths, guarded'() {
-    if (!has('repos/merge')) return;
     const { repo } = await repository('conflicts');
     assert.deepEqual([(await repo.previewMerge({ sourceBranch: 'work', targetBranch: 'main' })).status], ['clean']);
     const ours = await commit(repo, 'main', 'Ours', { 'README.md': 'hello\nthere\n' });
@@ -49,7 +47,6 @@ export default {
   },
 
   async 'notes'() {
-    if (!has('repos/notes')) return;
     const { repo, first } = await repository('notes');
     const made = await repo.createNote({ sha: first, note: 'good', author });
     assert.deepEqual([made.targetRef, made.baseCommit, made.result.success], ['refs/notes/commits', undefined, true]);

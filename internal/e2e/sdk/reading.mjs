@@ -1,7 +1,7 @@
 // Branches, tags, files, history.
 import assert from 'node:assert/strict';
 import { gunzipSync } from 'node:zlib';
-import { author, commit, has, repository, storage, text, tip } from './lib.mjs';
+import { author, commit, repository, storage, text, tip } from './lib.mjs';
 
 export default {
   async 'branches: created, listed, compared, deleted'() {
@@ -76,7 +76,6 @@ export default {
   },
 
   async 'files with the commits that changed them last'() {
-    if (!has('repos/files/metadata')) return;
     const { repo, first, work } = await repository('metadata');
     const found = await repo.listFilesWithMetadata({ ref: 'work' });
     assert.deepEqual(found.files.map((f) => [f.path, f.size, f.lastCommitSha]), [['README.md', 12, work], ['src/a.go', 10, first], ['src/b.go', 10, first]]);
@@ -107,7 +106,6 @@ export default {
   },
 
   async 'blame'() {
-    if (!has('repos/blame')) return;
     const { repo, first, work } = await repository('blame');
     const found = await repo.getBlame({ path: 'README.md', ref: 'work' });
     assert.equal(found.commitSha, work);
@@ -118,7 +116,6 @@ export default {
   },
 
   async 'grep'() {
-    if (!has('repos/grep')) return;
     const { repo, first } = await repository('grep');
     const found = await repo.grep({ query: { pattern: 'PACKAGE [ab]', caseSensitive: false }, fileFilters: { includeGlobs: ['**/*.go'], excludeGlobs: ['**/a.go'] }, context: { before: 1, after: 1 } });
     assert.equal(found.repo.commit, first);
@@ -133,7 +130,6 @@ export default {
   },
 
   async 'archive'() {
-    if (!has('repos/archive')) return;
     const { repo } = await repository('team/archive');
     const response = await repo.getArchiveStream({ ref: 'work', includeGlobs: ['src/**', 'README.md'], excludeGlobs: ['**/b.go'], archivePrefix: 'app' });
     assert.equal(response.headers.get('content-type'), 'application/gzip');

@@ -1,18 +1,16 @@
 // Upstreams, their credentials, and webhooks.
 import assert from 'node:assert/strict';
 import * as sdk from '@pierre/storage';
-import { has, repository, storage } from './lib.mjs';
+import { repository, storage } from './lib.mjs';
 
 export default {
   async 'upstreams: there is none to pull from'() {
-    if (!has('repos/pull-upstream')) return;
     const { repo } = await repository('no-upstream');
     await assert.rejects(repo.pullUpstream(), { name: 'ApiError', status: 400 });
     await assert.rejects(storage.repo({ id: 'no/repo' }).pullUpstream({ ref: 'main' }), { status: 404 });
   },
 
   async 'upstreams: pulling is begun, whether or not it can succeed'() {
-    if (!has('repos/pull-upstream')) return;
     const baseRepo = { provider: 'gitea', owner: 'o', name: 'n', upstreamHost: 'gitea.invalid', defaultBranch: 'trunk' };
     const repo = await storage.createRepo({ id: 'follows', baseRepo });
     assert.equal((await storage.findOne({ id: 'follows' })).defaultBranch, 'trunk');
@@ -22,7 +20,6 @@ export default {
   },
 
   async 'credentials: one for a repository'() {
-    if (!has('repos/git-credentials')) return;
     await repository('credentials');
     const made = await storage.createGitCredential({ repoId: 'credentials', username: 'git', password: 'secret' });
     assert.match(made.id, /^ggc_/);
