@@ -47,6 +47,9 @@ type Repository struct {
 	// PurgedAt is when what its past kept alive was purged; zero if never. What
 	// refs named before is neither kept nor shown.
 	PurgedAt time.Time
+	// Watched tells whether there may be a webhook for what happens to it. Only
+	// Repositories.Advance says so.
+	Watched bool
 	// Upstream is what the repository follows; zero if nothing.
 	Upstream Upstream
 	// Syncing tells that its first sync is under way: what it will hold is not

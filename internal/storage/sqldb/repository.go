@@ -11,6 +11,9 @@ import (
 
 type repositories struct{ *Tx }
 
+// numRepositoryColumns is how many repositoryColumns are.
+const numRepositoryColumns = 12
+
 // repositoryColumns are what repository reads.
 const repositoryColumns = `organization, id, name, default_branch, format, created_at, deleted_at, version, fence, upstream, syncing, purged_at`
 
@@ -38,10 +41,18 @@ func (t repositories) Get(key cairn.RepositoryKey) (cairn.Repository, error) {
 }
 
 func (t repositories) Advance(key cairn.RepositoryKey) (cairn.Repository, error) {
-	r, err := t.one(Write, `UPDATE repositories SET version = version + 1
-		WHERE organization = $1 AND id = $2 AND deleted_at IS NULL RETURNING `+repositoryColumns,
-		string(key.Organization), string(key.Repository))
+	found, isWatched := false, false
+	var r cairn.Repository
+	err := t.query(Write, `UPDATE repositories SET version = version + 1
+		WHERE organization = $1 AND id = $2 AND deleted_at IS NULL RETURNING `+repositoryColumns+`, `+watched,
+		values(string(key.Organization), string(key.Repository)), func(row *Row) {
+			r, found, isWatched = repository(row), true, row.Int(numRepositoryColumns) != 0
+		})
+	if err == nil && !found {
+		err = errNoRepository
+	}
 	if err == nil {
+		r.Watched = isWatched
 		t.setVersion(key, r.Version)
 	}
 	return r, err
@@ -176,7 +187,7 @@ var purging = time.UnixMicro(0).UTC()
 // repository apart. Manifests are not among them.
 var purgedTables = []struct{ name, key string }{
 	{"refs", "name"}, {"events", "version, ordinal"}, {"jobs", "kind, name"}, {"syncs", "repository"},
-	{"upstream_refs", "name"}, {"git_credentials", "id"},
+	{"upstream_refs", "name"}, {"git_credentials", "id"}, {"webhooks", "id"}, {"deliveries", "webhook, sequence"},
 }
 
 func (t repositories) Purge(key cairn.RepositoryKey, at time.Time, rows int) (bool, error) {

@@ -74,6 +74,9 @@ func (t *Tx) Packs() cairn.Packs { return packs{t} }
 // Events returns the repositories' logs.
 func (t *Tx) Events() cairn.Events { return events{t} }
 
+// Webhooks returns the webhooks and their deliveries.
+func (t *Tx) Webhooks() cairn.Webhooks { return webhooks{t} }
+
 // Jobs returns the jobs that are not done yet.
 func (t *Tx) Jobs() cairn.Jobs { return jobs{t} }
 

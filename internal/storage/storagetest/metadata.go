@@ -26,6 +26,7 @@ func TestMetadata(t *testing.T, open func(testing.TB) cairn.Metadata) {
 		{"Events", eventCases},
 		{"Jobs", jobCases},
 		{"Receipts", receiptCases},
+		{"Webhooks", webhookCases},
 		{"Upstreams", upstreamCases},
 		{"Credentials", credentialCases},
 		{"Transactions", transactionCases},
