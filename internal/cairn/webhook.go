@@ -72,6 +72,12 @@ type Delivery struct {
 	Error       string // why there was no answer, or why it is not tried again
 }
 
+// Backlog is how many deliveries from a repository wait.
+type Backlog struct {
+	Repository RepositoryID
+	Waiting    int64
+}
+
 // DeliveriesKept is how many deliveries that ended a store keeps for each
 // webhook and repository.
 const DeliveriesKept = 1000
@@ -101,6 +107,9 @@ type Webhooks interface {
 	// Waiting returns the first deliveries of a webhook and repository that
 	// wait, up to limit.
 	Waiting(org OrganizationID, hook WebhookID, repo RepositoryID, limit int) ([]Delivery, error)
+	// Backlog returns, for up to limit repositories from which deliveries of a
+	// webhook wait, how many do.
+	Backlog(org OrganizationID, hook WebhookID, limit int) ([]Backlog, error)
 	// Attempted stores the state of a delivery and what came of its last
 	// attempt. Of those that ended it forgets all but the last DeliveriesKept.
 	// A delivery that is gone is no error.

@@ -16,6 +16,7 @@ func (s *Server) jobKinds() []worker.JobKind {
 	return []worker.JobKind{
 		{Kind: service.PurgeJob, Run: s.service.FinishPurge},
 		{Kind: service.SyncJob, Run: s.service.RunSync, AtOnce: 4, OrganizationAtOnce: 2},
+		{Kind: service.WebhookJob, Run: s.service.DeliverWebhook, AtOnce: 16, OrganizationAtOnce: 4},
 	}
 }
 

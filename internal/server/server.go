@@ -156,6 +156,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 		Store:   s.store,
 		Logger:  s.logger,
 		Secrets: secrets,
+		Egress:  s.egress,
 		Upstreams: upstream.New(s.egress.Client(egress.Budget{}), upstream.Options{
 			MaxRefs: c.MaxSyncRefs,
 			MaxPack: int64(c.MaxPackSize) + pushOverhead,

@@ -57,7 +57,12 @@ func (s *Service) apply(ctx context.Context, sn *odb.Snapshot, writes ...refWrit
 			Refs:  w.Updates,
 			Actor: w.Who.Name,
 			Since: sn.Repository().Version,
-			Check: func(tx cairn.Tx, r cairn.Repository) error { return w.checkInside(tx, r) },
+			Check: func(tx cairn.Tx, r cairn.Repository) error {
+				if err := w.checkInside(tx, r); err != nil {
+					return err
+				}
+				return s.announcePush(tx, r, w.Updates)
+			},
 		}
 	}
 	pushed, err := s.pushThrough(ctx, sn, writes)
@@ -78,6 +83,9 @@ func (s *Service) apply(ctx context.Context, sn *odb.Snapshot, writes ...refWrit
 		}
 	}
 	s.changed(r.RepositoryKey, bytes)
+	if r.Watched {
+		s.enqueued(WebhookJob)
+	}
 	s.streams.wake(r.RepositoryKey)
 	return nil
 }

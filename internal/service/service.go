@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/egress"
 	"github.com/cairn-storage/cairn/internal/odb"
 	"github.com/cairn-storage/cairn/internal/secret"
 	"github.com/cairn-storage/cairn/internal/upstream"
@@ -21,6 +22,7 @@ type Service struct {
 	store          *odb.Store
 	metadata       cairn.Metadata
 	secrets        *secret.Keyring
+	egress         *egress.Egress
 	upstreams      *upstream.Client
 	plainUpstreams []netip.Prefix
 	limits         Limits
@@ -45,6 +47,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Secrets seals what is stored of credentials and shared secrets.
 	Secrets *secret.Keyring
+	// Egress calls the addresses of webhooks.
+	Egress *egress.Egress
 	// Upstreams speaks to the servers that repositories follow. PlainUpstreams
 	// are the ranges in which they may be named by address; these are called
 	// over http.
@@ -69,6 +73,7 @@ func New(o Options) *Service {
 		store:          o.Store,
 		metadata:       o.Store.Metadata(),
 		secrets:        o.Secrets,
+		egress:         o.Egress,
 		upstreams:      o.Upstreams,
 		plainUpstreams: o.PlainUpstreams,
 		limits:         o.Limits.withDefaults(),

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -68,9 +69,10 @@ func (s *Service) Sweep(ctx context.Context) (odb.SweepResult, error) {
 	if orphans.Before(s.upkeep.AloneSince) {
 		orphans = s.upkeep.AloneSince
 	}
-	return s.store.Sweep(ctx, odb.SweepOptions{
+	result, err := s.store.Sweep(ctx, odb.SweepOptions{
 		DeletedBefore: now.Add(-s.upkeep.Retention),
 		GarbageBefore: now.Add(-s.upkeep.Grace),
 		OrphansBefore: orphans,
 	})
+	return result, errors.Join(err, s.forgetDeliveries(ctx))
 }

@@ -287,8 +287,9 @@ func (r *JobRunner) run(ctx context.Context, q *jobQueue, job cairn.Job, waited 
 		return
 	}
 	level := slog.LevelWarn
-	if result == JobInterrupted {
-		level = slog.LevelDebug
+	var at *cairn.RetryAt
+	if result == JobInterrupted || errors.As(err, &at) {
+		level = slog.LevelDebug // expected, and noted by whoever asked for it
 	}
 	r.options.Logger.Log(context.WithoutCancel(ctx), level, "job did not succeed", "kind", job.Kind, "result", string(result), "organization_id", job.Organization,
 		"repository_id", job.Repository, "name", job.Name, "attempts", job.Attempts, "error", err)

@@ -301,6 +301,8 @@ func useAll(tx cairn.Tx) error {
 	try(tx.Webhooks().Announce("o", "h", "a", []cairn.Delivery{{ID: "d"}}))
 	_, err = tx.Webhooks().Waiting("o", "h", "a", 1)
 	try(err)
+	_, err = tx.Webhooks().Backlog("o", "h", 1)
+	try(err)
 	try(tx.Webhooks().Attempted(cairn.Delivery{Organization: "o", Webhook: "h", Repository: "a", Sequence: 1, State: cairn.DeliveryFailed, EndedAt: now}))
 	try(tx.Webhooks().EndWaiting("o", "h", now, "why"))
 	_, err = tx.Webhooks().Delivery("o", "h", "d")

@@ -143,6 +143,14 @@ func (t webhooks) Waiting(org cairn.OrganizationID, hook cairn.WebhookID, repo c
 		ORDER BY sequence LIMIT CAST($4 AS BIGINT)`, string(org), string(hook), string(repo), limit(n))
 }
 
+func (t webhooks) Backlog(org cairn.OrganizationID, hook cairn.WebhookID, n int) (list []cairn.Backlog, err error) {
+	err = t.query(Read, `SELECT repository, COUNT(*) FROM deliveries WHERE organization = $1 AND webhook = $2 AND state = 0
+		GROUP BY repository ORDER BY repository LIMIT CAST($3 AS BIGINT)`, values(string(org), string(hook), limit(n)), func(r *Row) {
+		list = append(list, cairn.Backlog{Repository: cairn.RepositoryID(r.Text(0)), Waiting: r.Int(1)})
+	})
+	return list, err
+}
+
 func (t webhooks) Attempted(d cairn.Delivery) error {
 	key := values(string(d.Organization), string(d.Webhook), string(d.Repository))
 	_, err := t.exec(`UPDATE deliveries SET state = $5, attempts = $6, ended_at = $7, attempted_at = $8, duration = $9, status = $10, error = $11, answer = $12

@@ -99,6 +99,17 @@ var webhookCases = map[string]func(*testing.T, store){
 			return err
 		})
 
+		s.view(func(tx cairn.Tx) error {
+			for limit, want := range [][]cairn.Backlog{nil, {{Repository: "other", Waiting: 1}}, {{Repository: "other", Waiting: 1}, {Repository: "site", Waiting: 150}}} {
+				got, err := tx.Webhooks().Backlog("acme", "h", limit)
+				if err != nil {
+					return err
+				}
+				sameList(t, "backlog", got, want)
+			}
+			return nil
+		})
+
 		tried := want[0]
 		tried.Attempts, tried.AttemptedAt, tried.Duration, tried.Status, tried.Answer, tried.Error = 1, day(3), 1500*time.Microsecond, 500, []byte("\xff"), "no"
 		s.update(func(tx cairn.Tx) error { return tx.Webhooks().Attempted(tried) })

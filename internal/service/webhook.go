@@ -1,0 +1,448 @@
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/secret"
+)
+
+// Bounds of webhooks.
+const (
+	maxWebhooks          = 20 // of one repository, and of the organization itself
+	webhooksPerPage      = 20
+	maxWebhooksPerPage   = 100
+	deliveriesPerPage    = 20
+	maxDeliveriesPerPage = 100
+)
+
+// subscribable are the types of events that a webhook may ask for.
+var subscribable = []cairn.EventType{cairn.PushEvent, cairn.SyncStartedEvent, cairn.SyncSucceededEvent, cairn.SyncFailedEvent}
+
+// pausedByRequest is why a webhook is paused that a user paused.
+const pausedByRequest = "paused by request"
+
+// Webhook is a webhook as its owner sees it.
+type Webhook struct {
+	cairn.Webhook
+	RepositoryName cairn.RepositoryName // empty for one of the whole organization
+	// Secret signs what is sent. It is shown by what makes it, and never again.
+	Secret string
+}
+
+// webhookOwner is whose webhooks a caller manages: those of a repository, or
+// all of an organization.
+type webhookOwner struct {
+	cairn.RepositoryKey
+	name cairn.RepositoryName
+}
+
+// mayManageWebhooks is the authorization of everything about webhooks: a token
+// for a repository manages the webhooks of that repository and needs
+// repo:write; one that names no repository manages all of the organization and
+// needs org:read beside it, so that nobody gets there by leaving something out.
+func mayManageWebhooks(who cairn.Actor) error {
+	if who.Repository != "" {
+		return authorize(who, who.Repository, cairn.RepoWrite)
+	}
+	if err := authorize(who, "", cairn.RepoWrite); err != nil {
+		return err
+	}
+	return authorize(who, "", cairn.OrgRead)
+}
+
+// webhookOwnerOf finds the owner that mayManageWebhooks let in.
+func webhookOwnerOf(tx cairn.Tx, who cairn.Actor) (webhookOwner, error) {
+	owner := webhookOwner{RepositoryKey: cairn.RepositoryKey{Organization: who.Organization.ID}, name: who.Repository}
+	if who.Repository == "" {
+		return owner, nil
+	}
+	r, err := findRepository(tx, who.Organization.ID, who.Repository)
+	owner.Repository = r.Repository
+	return owner, err
+}
+
+// webhook finds a webhook of the owner; to others it is not there.
+func (o webhookOwner) webhook(tx cairn.Tx, id cairn.WebhookID) (cairn.Webhook, error) {
+	w, err := tx.Webhooks().Get(o.Organization, id)
+	if err == nil && o.Repository != "" && w.Repository != o.Repository {
+		err = cairn.Errorf(cairn.NotFound, "webhook %q not found", cairn.Clip(string(id)))
+	}
+	return w, err
+}
+
+// show adds what the row does not say. A webhook whose repository is gone is on
+// its way out too.
+func (o webhookOwner) show(tx cairn.Tx, w cairn.Webhook) (Webhook, error) {
+	shown := Webhook{Webhook: w, RepositoryName: o.name}
+	if w.Repository == "" || o.Repository != "" {
+		return shown, nil
+	}
+	r, err := tx.Repositories().Get(cairn.RepositoryKey{Organization: o.Organization, Repository: w.Repository})
+	if errors.Is(err, cairn.NotFound) {
+		return shown, nil
+	}
+	shown.RepositoryName = r.Name
+	return shown, err
+}
+
+// NewWebhook says what to subscribe to, and where to send it.
+type NewWebhook struct {
+	URL    string
+	Events []cairn.EventType
+}
+
+// CreateWebhook subscribes an address to events of the repository that the
+// actor's credential names, or of all repositories of the organization.
+func (s *Service) CreateWebhook(ctx context.Context, who cairn.Actor, in NewWebhook) (Webhook, error) {
+	if err := mayManageWebhooks(who); err != nil {
+		return Webhook{}, err
+	}
+	if err := s.checkWebhookURL(in.URL); err != nil {
+		return Webhook{}, err
+	}
+	events, err := checkEvents(in.Events)
+	if err != nil {
+		return Webhook{}, err
+	}
+	now := s.now().UTC()
+	made := cairn.Webhook{
+		Organization: who.Organization.ID, ID: cairn.WebhookID(cairn.NewID()), Customer: who.Organization.Name,
+		URL: in.URL, Events: events, CreatedAt: now, UpdatedAt: now,
+	}
+	plain := s.newWebhookSecret(&made)
+	var shown Webhook
+	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
+		owner, err := webhookOwnerOf(tx, who)
+		if err != nil {
+			return err
+		}
+		made.Repository = owner.Repository
+		if err := checkRoomForWebhook(tx, owner.RepositoryKey); err != nil {
+			return err
+		}
+		if err := tx.Webhooks().Create(made); err != nil {
+			return err
+		}
+		shown, err = owner.show(tx, made)
+		return err
+	})
+	shown.Secret = plain
+	return shown, err
+}
+
+// checkRoomForWebhook bounds what one event makes.
+func checkRoomForWebhook(tx cairn.Tx, key cairn.RepositoryKey) error {
+	var after cairn.WebhookID
+	for n := 0; ; {
+		page, err := tx.Webhooks().List(key.Organization, key.Repository, after, maxWebhooksPerPage)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, w := range page {
+			if w.Repository == key.Repository {
+				n++
+			}
+		}
+		if n >= maxWebhooks {
+			return cairn.Errorf(cairn.Conflict, "there are %d webhooks, the most there may be; delete one first", n)
+		}
+		after = page[len(page)-1].ID
+	}
+}
+
+func (s *Service) checkWebhookURL(url string) error {
+	if url == "" {
+		return cairn.Errorf(cairn.Invalid, "url is required")
+	}
+	if s.egress == nil {
+		return cairn.Errorf(cairn.Unavailable, "this server sends nothing")
+	}
+	if _, err := s.egress.Address(url); err != nil {
+		return cairn.Errorf(cairn.Invalid, "url: %w", err)
+	}
+	return nil
+}
+
+// checkEvents returns the types in order, each once.
+func checkEvents(events []cairn.EventType) ([]cairn.EventType, error) {
+	if len(events) == 0 {
+		return nil, cairn.Errorf(cairn.Invalid, "events is required: name at least one of %v", subscribable)
+	}
+	for _, e := range events {
+		if !slices.Contains(subscribable, e) {
+			return nil, cairn.Errorf(cairn.Invalid, "there is no event %q: name some of %v", cairn.Clip(string(e)), subscribable)
+		}
+	}
+	sorted := slices.Sorted(slices.Values(events))
+	return slices.Compact(sorted), nil
+}
+
+// newWebhookSecret gives a webhook a new secret and returns it.
+func (s *Service) newWebhookSecret(w *cairn.Webhook) string {
+	var random [32]byte
+	rand.Read(random[:])
+	plain := "whsec_" + base64.RawURLEncoding.EncodeToString(random[:])
+	w.Secret = s.secrets.Seal([]byte(plain), webhookSecretPlace(*w))
+	return plain
+}
+
+func webhookSecretPlace(w cairn.Webhook) secret.Place {
+	return secret.Place{Organization: w.Organization, Purpose: "webhook secret", Row: string(w.ID)}
+}
+
+// WebhookPage is a part of the list of webhooks.
+type WebhookPage struct {
+	Webhooks []Webhook
+	Next     string // the cursor of the next page; empty at the end
+}
+
+// ListWebhooks returns the webhooks that the actor manages, the oldest first.
+func (s *Service) ListWebhooks(ctx context.Context, who cairn.Actor, cursor string, limit int) (WebhookPage, error) {
+	if err := mayManageWebhooks(who); err != nil {
+		return WebhookPage{}, err
+	}
+	limit = clampLimit(limit, webhooksPerPage, maxWebhooksPerPage)
+	var page WebhookPage
+	err := s.metadata.View(ctx, func(tx cairn.Tx) error {
+		page = WebhookPage{}
+		owner, err := webhookOwnerOf(tx, who)
+		if err != nil {
+			return err
+		}
+		listing := query{"webhooks", string(owner.Organization), string(owner.Repository)}
+		position, err := listing.position(cursor, 1)
+		if err != nil {
+			return err
+		}
+		var after cairn.WebhookID
+		if position != nil {
+			after = cairn.WebhookID(position[0])
+		}
+		list, err := tx.Webhooks().List(owner.Organization, owner.Repository, after, limit+1)
+		if err != nil {
+			return err
+		}
+		if len(list) > limit {
+			list = list[:limit]
+			page.Next = listing.cursor(string(list[limit-1].ID))
+		}
+		for _, w := range list {
+			shown, err := owner.show(tx, w)
+			if err != nil {
+				return err
+			}
+			page.Webhooks = append(page.Webhooks, shown)
+		}
+		return nil
+	})
+	return page, err
+}
+
+// Webhook returns one webhook.
+func (s *Service) Webhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID) (shown Webhook, err error) {
+	err = s.viewWebhook(ctx, who, id, func(tx cairn.Tx, owner webhookOwner, w cairn.Webhook) error {
+		shown, err = owner.show(tx, w)
+		return err
+	})
+	return shown, err
+}
+
+// WebhookChange says what to change; what is nil stays.
+type WebhookChange struct {
+	URL    *string
+	Events []cairn.EventType
+	Active *bool // false pauses it, true lets it go on
+}
+
+// UpdateWebhook changes a webhook. What waits for its next attempt is tried at
+// once, unless it is paused: then that has failed, and nothing comes after it.
+func (s *Service) UpdateWebhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID, in WebhookChange) (Webhook, error) {
+	if in.URL != nil {
+		if err := s.checkWebhookURL(*in.URL); err != nil {
+			return Webhook{}, err
+		}
+	}
+	var events []cairn.EventType
+	if in.Events != nil {
+		var err error
+		if events, err = checkEvents(in.Events); err != nil {
+			return Webhook{}, err
+		}
+	}
+	return s.updateWebhook(ctx, who, id, func(tx cairn.Tx, w *cairn.Webhook) error {
+		if in.URL != nil {
+			w.URL = *in.URL
+		}
+		if events != nil {
+			w.Events = events
+		}
+		switch {
+		case in.Active == nil:
+		case *in.Active:
+			w.Paused = ""
+			w.FailingSince = time.Time{}
+		case w.Paused == "":
+			return s.pauseWebhook(tx, w, pausedByRequest)
+		}
+		return nil
+	})
+}
+
+// RotateWebhookSecret gives a webhook a new secret, with which everything is
+// signed from now on.
+func (s *Service) RotateWebhookSecret(ctx context.Context, who cairn.Actor, id cairn.WebhookID) (Webhook, error) {
+	var plain string
+	shown, err := s.updateWebhook(ctx, who, id, func(_ cairn.Tx, w *cairn.Webhook) error {
+		plain = s.newWebhookSecret(w)
+		return nil
+	})
+	shown.Secret = plain
+	return shown, err
+}
+
+// DeleteWebhook removes a webhook with its deliveries, those that wait too.
+func (s *Service) DeleteWebhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID) error {
+	return s.changeWebhook(ctx, who, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
+		return tx.Webhooks().Delete(w.Organization, w.ID)
+	})
+}
+
+// PingWebhook sends a webhook an event of the type ping, after what waits.
+func (s *Service) PingWebhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID) (made cairn.Delivery, err error) {
+	err = s.changeWebhook(ctx, who, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
+		body, err := pingPayload(w)
+		if err != nil {
+			return err
+		}
+		made, err = s.sendAgain(tx, w, cairn.Delivery{Repository: w.Repository, Event: cairn.PingEvent, Payload: body})
+		return err
+	})
+	return made, err
+}
+
+// Redeliver sends what a delivery sent once more, as a new delivery after what
+// waits.
+func (s *Service) Redeliver(ctx context.Context, who cairn.Actor, id cairn.WebhookID, delivery string) (made cairn.Delivery, err error) {
+	err = s.changeWebhook(ctx, who, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
+		old, err := tx.Webhooks().Delivery(w.Organization, w.ID, delivery)
+		if err != nil {
+			return err
+		}
+		made, err = s.sendAgain(tx, w, old)
+		return err
+	})
+	return made, err
+}
+
+// sendAgain adds a delivery that a user asked for, and has it sent at once.
+func (s *Service) sendAgain(tx cairn.Tx, w cairn.Webhook, like cairn.Delivery) (cairn.Delivery, error) {
+	if w.Paused != "" {
+		return cairn.Delivery{}, cairn.Errorf(cairn.Conflict, "the webhook is paused: set active to true first")
+	}
+	made := newDelivery(w, like.Repository, like.Event, like.Payload, s.now().UTC())
+	if err := tx.Webhooks().Announce(w.Organization, w.ID, like.Repository, []cairn.Delivery{made}); err != nil {
+		return cairn.Delivery{}, err
+	}
+	return made, tx.Jobs().Enqueue(s.webhookJob(w, like.Repository))
+}
+
+// DeliveryPage is a part of the list of a webhook's deliveries.
+type DeliveryPage struct {
+	Deliveries []cairn.Delivery
+	Next       string // the cursor of the next page; empty at the end
+}
+
+// ListDeliveries returns what was sent to a webhook, the newest first.
+func (s *Service) ListDeliveries(ctx context.Context, who cairn.Actor, id cairn.WebhookID, cursor string, limit int) (DeliveryPage, error) {
+	limit = clampLimit(limit, deliveriesPerPage, maxDeliveriesPerPage)
+	listing := query{"deliveries", string(who.Organization.ID), string(id)}
+	var page DeliveryPage
+	err := s.viewWebhook(ctx, who, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
+		page = DeliveryPage{}
+		position, err := listing.position(cursor, 1)
+		if err != nil {
+			return err
+		}
+		before := ""
+		if position != nil {
+			before = position[0]
+		}
+		page.Deliveries, err = tx.Webhooks().Deliveries(w.Organization, w.ID, before, limit+1)
+		if len(page.Deliveries) > limit {
+			page.Deliveries = page.Deliveries[:limit]
+			page.Next = listing.cursor(page.Deliveries[limit-1].ID)
+		}
+		return err
+	})
+	return page, err
+}
+
+// Delivery returns one delivery of a webhook.
+func (s *Service) Delivery(ctx context.Context, who cairn.Actor, id cairn.WebhookID, delivery string) (found cairn.Delivery, err error) {
+	err = s.viewWebhook(ctx, who, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
+		found, err = tx.Webhooks().Delivery(w.Organization, w.ID, delivery)
+		return err
+	})
+	return found, err
+}
+
+// viewWebhook runs f on a webhook that the actor manages.
+func (s *Service) viewWebhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID, f func(cairn.Tx, webhookOwner, cairn.Webhook) error) error {
+	if err := mayManageWebhooks(who); err != nil {
+		return err
+	}
+	return s.metadata.View(ctx, func(tx cairn.Tx) error { return onWebhook(tx, who, id, f) })
+}
+
+// changeWebhook is viewWebhook for what writes. What it enqueues runs at once.
+func (s *Service) changeWebhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID, f func(cairn.Tx, webhookOwner, cairn.Webhook) error) error {
+	if err := mayManageWebhooks(who); err != nil {
+		return err
+	}
+	err := s.metadata.Update(ctx, func(tx cairn.Tx) error { return onWebhook(tx, who, id, f) })
+	if err == nil {
+		s.enqueued(WebhookJob)
+	}
+	return err
+}
+
+func onWebhook(tx cairn.Tx, who cairn.Actor, id cairn.WebhookID, f func(cairn.Tx, webhookOwner, cairn.Webhook) error) error {
+	owner, err := webhookOwnerOf(tx, who)
+	if err != nil {
+		return err
+	}
+	w, err := owner.webhook(tx, id)
+	if err != nil {
+		return err
+	}
+	return f(tx, owner, w)
+}
+
+// updateWebhook stores what f made of a webhook, and has tried at once what
+// waits for it.
+func (s *Service) updateWebhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID, f func(cairn.Tx, *cairn.Webhook) error) (shown Webhook, err error) {
+	err = s.changeWebhook(ctx, who, id, func(tx cairn.Tx, owner webhookOwner, w cairn.Webhook) error {
+		if err := f(tx, &w); err != nil {
+			return err
+		}
+		w.UpdatedAt = s.now().UTC()
+		if err := tx.Webhooks().Update(w); err != nil {
+			return fmt.Errorf("update webhook %s: %w", id, err)
+		}
+		if w.Paused == "" {
+			if err := s.hurry(tx, w); err != nil {
+				return err
+			}
+		}
+		shown, err = owner.show(tx, w)
+		return err
+	})
+	return shown, err
+}
