@@ -131,6 +131,9 @@ func (s *Service) noteAttempt(ctx context.Context, d cairn.Delivery) (again time
 			failing = time.Time{}
 		case w.Paused != "" || now.Sub(d.CreatedAt) >= deliveryAge:
 			d.State, d.EndedAt = cairn.DeliveryFailed, now
+			if d.Error == "" {
+				d.Error = "not tried again: " + outcome(d)
+			}
 		default:
 			again = now.Add(cairn.BackOff(d.Attempts, firstRetry, longestRetry))
 		}

@@ -39,6 +39,8 @@ type JobOptions struct {
 	// enqueued, Lease how long a job is another's after the process that had
 	// it is gone. Defaults: 10 seconds, 1 minute.
 	Poll, Lease time.Duration
+	// Now is the clock by which jobs are due; nil means time.Now.
+	Now func() time.Time
 	// Ended is told of every run: how long the job waited beyond the time at
 	// which it was due, how long it ran, and the error. Nil is fine.
 	Ended func(kind cairn.JobKind, result JobResult, waited, ran time.Duration)
@@ -83,6 +85,9 @@ func StartJobs(o JobOptions) *JobRunner {
 	}
 	if o.Lease == 0 {
 		o.Lease = time.Minute
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.Ended == nil {
 		o.Ended = func(cairn.JobKind, JobResult, time.Duration, time.Duration) {}
@@ -180,7 +185,7 @@ func (r *JobRunner) startDue(ctx context.Context, q *jobQueue) (time.Duration, e
 		if err != nil {
 			return 0, err
 		}
-		now := time.Now()
+		now := r.options.Now()
 		if len(due) == 0 {
 			return r.options.Poll, nil
 		}
@@ -320,12 +325,12 @@ func (r *JobRunner) keep(ctx context.Context, interrupt context.CancelCauseFunc,
 			return
 		case <-ticker.C:
 		}
-		until := time.Now().Add(r.options.Lease)
+		until := r.options.Now().Add(r.options.Lease)
 		err := r.options.Metadata.Update(ctx, func(tx cairn.Tx) error { return tx.Jobs().Renew(job, until) })
 		switch {
 		case err == nil:
 			ends = until
-		case errors.Is(err, cairn.Conflict), time.Now().Add(r.options.Lease / 3).After(ends):
+		case errors.Is(err, cairn.Conflict), r.options.Now().Add(r.options.Lease / 3).After(ends):
 			interrupt(errLost)
 			return
 		}
@@ -334,7 +339,7 @@ func (r *JobRunner) keep(ctx context.Context, interrupt context.CancelCauseFunc,
 
 // settle notes how a run ended, and returns what is to be logged.
 func (r *JobRunner) settle(ctx context.Context, stopped bool, q *jobQueue, job cairn.Job, err error) (JobResult, error) {
-	now := time.Now()
+	now := r.options.Now()
 	var end func(cairn.Jobs) error
 	var result JobResult
 	var at *cairn.RetryAt

@@ -20,6 +20,8 @@ type sample struct {
 	*repo
 	first, second, third, fourth string
 	credential                   string // its id, where there is one
+
+	hook, delivery string // made by hooked
 }
 
 func newSample(t testing.TB, w *world, name string) *sample {

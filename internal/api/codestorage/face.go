@@ -141,6 +141,18 @@ var routes = []route{
 	{method: "POST", v1: "repos/notes", preferred: "repos/{repo}/notes", handle: (*face).writeNote, fail: failNote},
 	{method: "DELETE", v1: "repos/notes", preferred: "repos/{repo}/notes", handle: (*face).deleteNote, fail: failNote},
 	{method: "GET", v1: "repos/notes/refs", preferred: "repos/{repo}/notes/refs", handle: (*face).listNotes},
+	// Webhooks are those of the repository that the token names or, if it names
+	// none, of the organization.
+	{method: "POST", v1: "webhooks", handle: (*face).createWebhook, organization: true},
+	{method: "GET", v1: "webhooks", handle: (*face).listWebhooks, organization: true},
+	{method: "GET", v1: "webhooks/{webhook}", handle: (*face).webhook, organization: true},
+	{method: "PATCH", v1: "webhooks/{webhook}", handle: (*face).updateWebhook, organization: true},
+	{method: "DELETE", v1: "webhooks/{webhook}", handle: (*face).deleteWebhook, organization: true},
+	{method: "POST", v1: "webhooks/{webhook}/ping", handle: (*face).pingWebhook, organization: true},
+	{method: "POST", v1: "webhooks/{webhook}/rotate-secret", handle: (*face).rotateWebhookSecret, organization: true},
+	{method: "GET", v1: "webhooks/{webhook}/deliveries", handle: (*face).listDeliveries, organization: true},
+	{method: "GET", v1: "webhooks/{webhook}/deliveries/{delivery}", handle: (*face).delivery, organization: true},
+	{method: "POST", v1: "webhooks/{webhook}/deliveries/{delivery}/redeliver", handle: (*face).redeliver, organization: true},
 }
 
 // ServeHTTP answers a request under /api/.
@@ -151,7 +163,7 @@ func (f *face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Expose-Headers", exposedHeaders)
 	if r.Method == http.MethodOptions {
-		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE")
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE")
 		h.Set("Access-Control-Allow-Headers", allowedHeaders)
 		h.Set("Access-Control-Max-Age", "7200")
 		w.WriteHeader(http.StatusNoContent)
@@ -233,7 +245,7 @@ func (f *face) identify(r *http.Request, route route) (*request, error) {
 func (f *face) unknown(w http.ResponseWriter, r *http.Request) {
 	api.NoteRoute(r, "unknown")
 	var methods []string
-	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 		other := *r
 		other.Method = method
 		if _, pattern := f.mux.Handler(&other); pattern != "/" && pattern != "" {

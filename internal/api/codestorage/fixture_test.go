@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -29,6 +30,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/api/apitest"
 	"github.com/cairn-storage/cairn/internal/api/codestorage"
 	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/egress"
 	"github.com/cairn-storage/cairn/internal/gitexec"
 	"github.com/cairn-storage/cairn/internal/gittest"
 	"github.com/cairn-storage/cairn/internal/odb"
@@ -79,11 +81,13 @@ func newWorldOver(t testing.TB, metadata *sqlite.Metadata, change ...func(*servi
 	}
 	t.Cleanup(func() { w.store.Close() })
 	logger := slog.New(slog.DiscardHandler)
-	keys, err := secret.Parse(secret.NewKey())
+	secrets, err := secret.Parse(secret.NewKey())
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := service.Options{Store: w.store, Logger: logger, Secrets: keys}
+	outside := egress.New(egress.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	t.Cleanup(func() { outside.Close() })
+	o := service.Options{Store: w.store, Logger: logger, Secrets: secrets, Egress: outside}
 	for _, c := range change {
 		c(&o)
 	}

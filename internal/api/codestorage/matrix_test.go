@@ -145,6 +145,36 @@ var matrix = map[string]access{
 		scopes: creating, status: 204, unbound: true, prepare: credentialed, values: credentialInPath,
 		body: func(s *sample) any { return object{"id": s.credential} },
 	},
+
+	"POST webhooks":          {scopes: creating, status: 201, body: body(object{"url": "http://127.0.0.1:1/", "events": []string{"push"}})},
+	"GET webhooks":           {scopes: creating, status: 200, prepare: hooked},
+	"GET webhooks/{webhook}": {scopes: creating, status: 200, prepare: hooked, values: hookValues},
+	"PATCH webhooks/{webhook}": {
+		scopes: creating, status: 200, prepare: hooked, values: hookValues, body: body(object{"active": false}),
+	},
+	"DELETE webhooks/{webhook}":             {scopes: creating, status: 200, prepare: hooked, values: hookValues},
+	"POST webhooks/{webhook}/ping":          {scopes: creating, status: 202, prepare: hooked, values: hookValues},
+	"POST webhooks/{webhook}/rotate-secret": {scopes: creating, status: 200, prepare: hooked, values: hookValues},
+	"GET webhooks/{webhook}/deliveries":     {scopes: creating, status: 200, prepare: hooked, values: hookValues},
+	"GET webhooks/{webhook}/deliveries/{delivery}": {
+		scopes: creating, status: 200, prepare: hooked, values: hookValues,
+	},
+	"POST webhooks/{webhook}/deliveries/{delivery}/redeliver": {
+		scopes: creating, status: 202, prepare: hooked, values: hookValues,
+	},
+}
+
+// hooked makes a webhook with a delivery.
+func hooked(s *sample) {
+	s.t.Helper()
+	made := s.post("/api/v1/webhooks", object{"url": "http://127.0.0.1:1/", "events": []string{"push"}}).want(s.t, 201)
+	s.hook = made.at(s.t, "id").(string)
+	s.delivery = s.post("/api/v1/webhooks/"+s.hook+"/ping", nil).want(s.t, 202).at(s.t, "id").(string)
+}
+
+var hookValues = map[string]func(*sample) string{
+	"webhook":  func(s *sample) string { return s.hook },
+	"delivery": func(s *sample) string { return s.delivery },
 }
 
 var credentialInPath = map[string]func(*sample) string{"id": func(s *sample) string { return s.credential }}
