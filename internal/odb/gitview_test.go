@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/gitexec"
 )
 
@@ -17,12 +16,11 @@ func TestGitViewShowsASnapshot(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, withGit(t))
 	key := f.repository(t, "app")
-	var tip git.ObjectID
 	for _, content := range []string{"one", "two", "three"} {
-		tip = f.commit(t, key, "refs/heads/main", map[string]string{"f": content})
+		f.commit(t, key, "refs/heads/main", map[string]string{"f": content})
 	}
 	repack(t, f, key)
-	tip = f.commit(t, key, "refs/heads/main", map[string]string{"f": "four"})
+	tip := f.commit(t, key, "refs/heads/main", map[string]string{"f": "four"})
 	v, err := f.snapshot(t, key).OpenGitView(t.Context())
 	if err != nil {
 		t.Fatal(err)

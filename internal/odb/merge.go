@@ -191,7 +191,7 @@ func messagePaths(items [][]byte) ([]Conflict, error) {
 	seen := map[string]bool{}
 	for len(items) > 0 {
 		n, err := strconv.Atoi(string(items[0]))
-		if err != nil || n < 0 || n+3 > len(items) {
+		if err != nil || n < 0 || n > len(items)-3 {
 			return nil, fmt.Errorf("malformed message: %q", clipBytes(items[0]))
 		}
 		if bytes.HasPrefix(items[n+1], []byte("CONFLICT")) {

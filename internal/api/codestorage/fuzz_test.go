@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -61,6 +62,41 @@ func FuzzNDJSON(f *testing.F) {
 			if (gotErr == nil) != (wantErr == nil) || got.contentID != want.contentID || !bytes.Equal(got.data, want.data) || got.last != want.last {
 				t.Fatalf("line %q\n got %+v, %v\nwant %+v, %v", line, got, gotErr, want, wantErr)
 			}
+		}
+	})
+}
+
+// FuzzDiffChunk reads the lines of a patch: what is taken is the bytes that were
+// meant, and written again it is read the same.
+func FuzzDiffChunk(f *testing.F) {
+	for _, seed := range []string{
+		`{"diff_chunk":{"data":"eA==","eof":true}}`,
+		`{"diff_chunk":{"data":"","eof":false}}`,
+		`{"diff_chunk":{"data":"eA","eof":true}}`,
+		`{"diff_chunk":{"data":"e\nA==","eof":true}}`,
+		`{"diff_chunk":{"eof":true}}`,
+		`{"diff_chunk":null}`,
+		`{"blob_chunk":{"content_id":"c","data":"eA==","eof":true}}`,
+		`{"diff_chunk":{"data":"eA==","data":"eQ=="}}`,
+		`[]`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		data, last, err := parseDiffChunk(line)
+		if err != nil {
+			if !isCallersFault(err) {
+				t.Fatalf("line %q: %v", line, err)
+			}
+			return
+		}
+		if !json.Valid(line) || len(data) > maxChunk || last && !bytes.Contains(line, []byte("true")) {
+			t.Fatalf("line %q is taken: %d bytes, last %v", line, len(data), last)
+		}
+		written := fmt.Appendf(nil, `{"diff_chunk":{"data":%q,"eof":%v}}`, base64.StdEncoding.EncodeToString(data), last)
+		again, againLast, err := parseDiffChunk(written)
+		if err != nil || !bytes.Equal(again, data) || againLast != last {
+			t.Fatalf("line %q is %q, which is read as %q, %v, %v", line, written, again, againLast, err)
 		}
 	})
 }

@@ -113,9 +113,9 @@ func TestMergeStrategies(t *testing.T) {
 
 func TestMergeConflicts(t *testing.T) {
 	t.Parallel()
-	r, base, main, _ := newWorld(t).diverged(t, "app")
+	r, base, _, _ := newWorld(t).diverged(t, "app")
 	feature := r.commit(object{"target_branch": "feature"}, put("g", "gee\n"), put("bin", "a\x00b"))
-	main = r.commit(nil, put("bin", "c\x00d"))
+	main := r.commit(nil, put("bin", "c\x00d"))
 	a := r.post("/api/v1/repos/merge", mergeOf(nil)).want(t, 409)
 	if a.at(t, "error") != "merge conflict" || a.at(t, "conflict_type") != "merge_conflict" || a.at(t, "merge_base_sha") != base {
 		t.Errorf("got %s", a.body)
