@@ -54,6 +54,7 @@ var subjects = []subject{
 	{"smallpush", measureSmallPush, false},
 	{"refs", measureRefs, false},
 	{"fork", measureFork, false},
+	{"merge", measureMerge, false},
 }
 
 func main() {
