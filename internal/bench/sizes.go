@@ -14,6 +14,7 @@ type sizes struct {
 	logPages     int   // of a log, and
 	logPage      int   // how many commits each has
 	gitTurns     int   // processes of git that make one figure
+	wholeTurns   int   // of what reads a whole large repository
 	smallPushes  int
 	clonesAtOnce int
 	fetchAfter   []int // numbers of new commits
@@ -39,6 +40,7 @@ var realSizes = sizes{
 	logPages:     10,
 	logPage:      100,
 	gitTurns:     30,
+	wholeTurns:   3,
 	smallPushes:  20,
 	clonesAtOnce: 8,
 	fetchAfter:   []int{10, 100, 1000},

@@ -21,6 +21,7 @@ var tinySizes = sizes{
 	logPages:     2,
 	logPage:      10,
 	gitTurns:     2,
+	wholeTurns:   1,
 	smallPushes:  2,
 	clonesAtOnce: 2,
 	fetchAfter:   []int{1, 3},
