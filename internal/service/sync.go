@@ -125,6 +125,7 @@ type syncRun struct {
 
 // begin marks the run as running, and tells of it if it is a new one.
 func (r *syncRun) begin(ctx context.Context) error {
+	defer r.s.enqueued(WebhookJob)
 	return r.s.metadata.Update(ctx, func(tx cairn.Tx) (err error) {
 		r.repo, err = tx.Repositories().Get(r.key)
 		if errors.Is(err, cairn.NotFound) || err == nil && (r.repo.Upstream.IsZero() || !r.repo.DeletedAt.IsZero()) {
@@ -137,11 +138,17 @@ func (r *syncRun) begin(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if state.Status != cairn.SyncRunning && state.Status != cairn.SyncRetrying {
+		isNew := state.Status != cairn.SyncRunning && state.Status != cairn.SyncRetrying
+		if isNew {
 			state.StartedAt = r.s.now().UTC()
 		}
 		state.Status = cairn.SyncRunning
-		return tx.Upstreams().PutSync(state)
+		if err := tx.Upstreams().PutSync(state); err != nil || !isNew {
+			return err
+		}
+		return r.s.announceSync(tx, r.repo, syncEvent{
+			Type: cairn.SyncStartedEvent, Runs: state.Runs, IsFirst: state.SucceededAt.IsZero(), StartedAt: state.StartedAt,
+		})
 	})
 }
 
@@ -185,18 +192,26 @@ func (r *syncRun) postpone(ctx context.Context, failure error) error {
 	})
 }
 
-// end notes how the run ended, and opens the repository if it was its first.
+// end notes how the run ended and tells of it, and opens the repository if it
+// was its first.
 func (r *syncRun) end(ctx context.Context, failure error) error {
+	defer r.s.enqueued(WebhookJob)
 	return r.change(ctx, func(tx cairn.Tx, repo cairn.Repository, state *cairn.Sync) error {
 		now := r.s.now().UTC()
+		event := syncEvent{Type: cairn.SyncSucceededEvent, IsFirst: state.SucceededAt.IsZero(), StartedAt: state.StartedAt, EndedAt: now}
 		state.Status, state.Error = cairn.SyncSucceeded, ""
 		if failure != nil {
+			event.Type = cairn.SyncFailedEvent
 			state.Status, state.Error = cairn.SyncFailed, syncText(failure)
 		} else {
 			state.SucceededAt = now
 		}
 		state.EndedAt = now
 		state.Runs++
+		event.Runs, event.Error = int64(state.Runs), state.Error
+		if err := r.s.announceSync(tx, repo, event); err != nil {
+			return err
+		}
 		if !repo.Syncing {
 			return nil
 		}

@@ -58,7 +58,7 @@ type syncEvent struct {
 
 // announcePush tells webhooks of the refs that a write moves, in its
 // transaction, after Advance. A write of whatever face is told of, to whatever
-// refs. The caller enqueued WebhookJob if the repository is watched.
+// refs. The caller calls s.enqueued(WebhookJob) if the repository is watched.
 func (s *Service) announcePush(tx cairn.Tx, r cairn.Repository, updates []cairn.RefUpdate) error {
 	if !r.Watched {
 		return nil

@@ -3,12 +3,14 @@ package codestorage_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -702,6 +704,51 @@ func TestSyncIsTriedAgain(t *testing.T) {
 		t.Errorf("status %q", got)
 	}
 	r.get("/api/v1/repos/branches").want(t, 200)
+}
+
+// TestSyncsAreAnnounced: each run is told of when it begins and when it ends,
+// however often it is tried.
+func TestSyncsAreAnnounced(t *testing.T) {
+	t.Parallel()
+	m := newMirrors(t)
+	m.hosted("team/app").Commit("main", "first", gittest.Files{"a": "1\n"})
+	r := m.mirror("mirror", "gitea", public)
+	hook := r.post("/api/v1/webhooks", map[string]any{
+		"url":    "http://127.0.0.1:9/in",
+		"events": []string{"repo.sync.started", "repo.sync.succeeded", "repo.sync.failed"},
+	}).want(t, 201).at(t, "id").(string)
+	m.synced()
+	m.upstream.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+		http.Error(w, "not now", http.StatusBadGateway)
+		return true
+	})
+	r.pull()
+	m.runJobs()
+	type payload struct {
+		Type                            string
+		Repository                      struct{ ID, URL string }
+		Run_count                       int
+		Is_first_sync                   bool
+		Started_at, Completed_at, Error string
+	}
+	listed := r.get("/api/v1/webhooks/"+hook+"/deliveries").want(t, 200).at(t, "deliveries").([]any)
+	var got []string
+	for _, d := range slices.Backward(listed) {
+		id := d.(map[string]any)["id"].(string)
+		var p payload
+		if err := json.Unmarshal([]byte(r.get("/api/v1/webhooks/"+hook+"/deliveries/"+id).want(t, 200).at(t, "payload").(string)), &p); err != nil {
+			t.Fatal(err)
+		}
+		if p.Repository.URL != "mirror" || !strings.HasPrefix(p.Repository.ID, "repo_") || p.Started_at == "" ||
+			(p.Completed_at == "") != (p.Type == "repo.sync.started") || (p.Error == "") != (p.Type != "repo.sync.failed") {
+			t.Errorf("payload %+v", p)
+		}
+		got = append(got, fmt.Sprint(p.Type, " ", p.Run_count, " ", p.Is_first_sync))
+	}
+	want := []string{"repo.sync.started 0 true", "repo.sync.succeeded 1 true", "repo.sync.started 1 false", "repo.sync.failed 2 false"}
+	if !slices.Equal(got, want) {
+		t.Errorf("told of %q, want %q", got, want)
+	}
 }
 
 // TestWritesToGitHubGoThrough shows that what the API writes is upstream first,
