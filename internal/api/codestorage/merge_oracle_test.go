@@ -11,7 +11,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/gittest"
 )
 
-var mergePairs = flag.Int("merges", 200, "how many generated merges are compared with git's")
+var mergePairs = flag.Int("merges", 100, "how many generated merges are compared with git's")
 
 // TestMergesEqualGits merges generated pairs of branches and compares tree or
 // conflict with git merge-tree, and some of them with git merge in a work tree.
