@@ -54,6 +54,11 @@ type CommitPage struct {
 	Next    string // the cursor of the next page; empty at the end
 }
 
+// listing is what the cursors of a log are bound to.
+func (q CommitsQuery) listing(sn *odb.Snapshot, path string) query {
+	return list("commits", sn, q.Name, flag(q.Ephemeral), path, stamp(q.At))
+}
+
 // ListCommits returns a history, newest first as git log does. Later pages go
 // on from the commit at which the first began, wherever the branch is by then.
 func (s *Service) ListCommits(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, q CommitsQuery) (CommitPage, error) {
@@ -67,7 +72,7 @@ func (s *Service) ListCommits(ctx context.Context, who cairn.Actor, repo cairn.R
 	if err != nil {
 		return CommitPage{}, err
 	}
-	listing := list("commits", sn, q.Name, flag(q.Ephemeral), path, stamp(q.At))
+	listing := q.listing(sn, path)
 	tip, skip, err := q.begin(ctx, sn, listing)
 	if err != nil {
 		return CommitPage{}, err

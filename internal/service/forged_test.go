@@ -22,7 +22,7 @@ func TestForgedCursorsGainNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sn.Close()
-	commits := list("commits", sn, "main", flag(false), "")
+	commits := CommitsQuery{Revision: Revision{Name: "main"}}.listing(sn, "")
 	for _, position := range [][]string{
 		{secret.String(), "0"}, {strings.Repeat("12", 20), "0"}, {main.String(), "-1"}, {main.String(), "99999999999999999999"}, {"main", "0"}, {"", ""},
 		{main.String(), "0x10"}, {odb.EphemeralPrefix, "0"},
