@@ -29,6 +29,11 @@ type Receipts interface {
 	// Prune removes up to limit receipts that were made before the time, and
 	// returns how many.
 	Prune(before time.Time, limit int) (int, error)
+	// Newest returns when the n-th newest receipt of an organization was made,
+	// n from 1; the zero time if it has fewer.
+	Newest(org OrganizationID, n int) (time.Time, error)
+	// PruneOf is Prune for one organization, in no order.
+	PruneOf(org OrganizationID, before time.Time, limit int) (int, error)
 }
 
 // PendingReceipt is the receipt of a request that is being carried out.

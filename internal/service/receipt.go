@@ -18,6 +18,11 @@ const (
 	// maxIdempotencyKey is the longest key, in bytes.
 	maxIdempotencyKey = 255
 	pruneBatch        = 1000
+	// maxReceipts is how many idempotency keys of one organization are
+	// remembered, and trimEvery after how many more of them the oldest are
+	// forgotten: to count them costs too much for every write.
+	maxReceipts = 100_000
+	trimEvery   = 10_000
 )
 
 // Attempt is one request with an idempotency key. It belongs to who asked, the
@@ -34,6 +39,22 @@ type Attempt struct {
 type attempts struct {
 	mu   sync.Mutex
 	keys map[[32]byte]bool
+	// added are the receipts of each organization since it was last looked at
+	// how many it has.
+	added map[cairn.OrganizationID]int
+}
+
+// trims counts a receipt, and tells whether the oldest of the organization's
+// must go: with the first receipt since the start, and every so many.
+func (a *attempts) trims(org cairn.OrganizationID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.added == nil {
+		a.added = map[cairn.OrganizationID]int{}
+	}
+	n := a.added[org]
+	a.added[org] = (n + 1) % trimEvery
+	return n == 0
 }
 
 // BeginAttempt returns Conflict, with a time to try again, while another request
@@ -121,17 +142,43 @@ func (a *Attempt) Answered(ctx context.Context, status int, answer []byte) error
 	if !a.pending.Added() {
 		return nil
 	}
-	return a.service.metadata.Update(context.WithoutCancel(ctx), func(tx cairn.Tx) error {
+	ctx = context.WithoutCancel(ctx)
+	err := a.service.metadata.Update(ctx, func(tx cairn.Tx) error {
 		return tx.Receipts().SetAnswer(a.who.Organization.ID, a.key, status, answer)
 	})
+	if a.service.attempts.trims(a.who.Organization.ID) {
+		err = errors.Join(err, a.service.trimReceipts(ctx, a.who.Organization.ID, maxReceipts))
+	}
+	return err
+}
+
+// trimReceipts forgets the oldest idempotency keys of an organization that has
+// more than so many.
+func (s *Service) trimReceipts(ctx context.Context, org cairn.OrganizationID, keep int) error {
+	var oldest time.Time
+	err := s.metadata.View(ctx, func(tx cairn.Tx) (err error) {
+		oldest, err = tx.Receipts().Newest(org, keep)
+		return err
+	})
+	if err != nil || oldest.IsZero() {
+		return err
+	}
+	return s.pruneInBatches(ctx, func(tx cairn.Tx) (int, error) { return tx.Receipts().PruneOf(org, oldest, pruneBatch) })
 }
 
 // pruneReceipts forgets old idempotency keys.
 func (s *Service) pruneReceipts(ctx context.Context) error {
+	before := s.now().Add(-receiptAge)
+	return s.pruneInBatches(ctx, func(tx cairn.Tx) (int, error) { return tx.Receipts().Prune(before, pruneBatch) })
+}
+
+// pruneInBatches calls prune in transactions of their own until it removes less
+// than a batch.
+func (s *Service) pruneInBatches(ctx context.Context, prune func(cairn.Tx) (int, error)) error {
 	for {
 		var n int
 		err := s.metadata.Update(cairn.WithReceipts(ctx), func(tx cairn.Tx) (err error) {
-			n, err = tx.Receipts().Prune(s.now().Add(-receiptAge), pruneBatch)
+			n, err = prune(tx)
 			return err
 		})
 		if err != nil || n < pruneBatch {

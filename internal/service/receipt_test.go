@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 )
@@ -83,5 +84,55 @@ func TestACrashAfterTheWriteDoesNotForgetItsKey(t *testing.T) {
 	}
 	if _, err := f.Repository(t.Context(), f.actor(t, "acme", "two", cairn.RepoWrite), "two"); cairn.KindOf(err) != cairn.NotFound {
 		t.Errorf("that write happened: %v", err)
+	}
+}
+
+// TestReceiptsOfAnOrganizationAreBounded adds more than are kept.
+func TestReceiptsOfAnOrganizationAreBounded(t *testing.T) {
+	t.Parallel()
+	const all, keep = pruneBatch*2 + 30, 20
+	f := newTenants(t, func(m cairn.Metadata) cairn.Metadata { return m })
+	acme, other := f.actor(t, "acme", "site", cairn.RepoWrite).Organization.ID, cairn.OrganizationID("other")
+	key := func(i int) [32]byte { return [32]byte{byte(i), byte(i >> 8)} }
+	start := time.Now()
+	err := f.metadata.Update(t.Context(), func(tx cairn.Tx) error {
+		for i := range all {
+			for _, org := range []cairn.OrganizationID{acme, other} {
+				if err := tx.Receipts().Add(cairn.Receipt{Organization: org, Key: key(i), CreatedAt: start.Add(time.Duration(i) * time.Second)}); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is nothing to do
+		if err := f.trimReceipts(t.Context(), acme, keep); err != nil {
+			t.Fatal(err)
+		}
+	}
+	has := func(org cairn.OrganizationID, i int) bool {
+		err := f.metadata.View(t.Context(), func(tx cairn.Tx) error { _, err := tx.Receipts().Get(org, key(i)); return err })
+		if err != nil && cairn.KindOf(err) != cairn.NotFound {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	for i := range all {
+		if has(acme, i) != (i >= all-keep) || !has(other, i) {
+			t.Fatalf("receipt %d of %d: kept %t, the other organization's %t", i, all, has(acme, i), has(other, i))
+		}
+	}
+	var a attempts
+	looks := 0
+	for range trimEvery + 1 {
+		if a.trims(acme) {
+			looks++
+		}
+	}
+	if looks != 2 || !a.trims(other) {
+		t.Errorf("looked %d times, want 2: at the first and after %d", looks, trimEvery)
 	}
 }

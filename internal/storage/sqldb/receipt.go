@@ -43,3 +43,15 @@ func (t receipts) Prune(before time.Time, n int) (int, error) {
 		SELECT organization, key FROM receipts WHERE created_at < $1 ORDER BY created_at LIMIT CAST($2 AS BIGINT))`, micros(before), limit(n))
 	return int(removed), err
 }
+
+func (t receipts) Newest(org cairn.OrganizationID, n int) (at time.Time, err error) {
+	err = t.query(Read, `SELECT created_at FROM receipts WHERE organization = $1 ORDER BY created_at DESC LIMIT 1 OFFSET CAST($2 AS BIGINT)`,
+		values(string(org), limit(n-1)), func(row *Row) { at = row.Moment(0) })
+	return at, err
+}
+
+func (t receipts) PruneOf(org cairn.OrganizationID, before time.Time, n int) (int, error) {
+	removed, err := t.exec(`DELETE FROM receipts WHERE organization = $1 AND key IN (
+		SELECT key FROM receipts WHERE organization = $1 AND created_at < $2 LIMIT CAST($3 AS BIGINT))`, string(org), micros(before), limit(n))
+	return int(removed), err
+}

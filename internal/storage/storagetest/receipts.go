@@ -47,4 +47,33 @@ var receiptCases = map[string]func(*testing.T, store){
 		get("acme", 2)
 		get("other", 1)
 	},
+	"the oldest of an organization": func(t *testing.T, s store) {
+		for i := range byte(5) {
+			s.update(func(tx cairn.Tx) error {
+				return tx.Receipts().Add(cairn.Receipt{Organization: "acme", Key: [32]byte{i}, CreatedAt: day(int(i) + 1)})
+			})
+		}
+		s.update(func(tx cairn.Tx) error {
+			return tx.Receipts().Add(cairn.Receipt{Organization: "other", Key: [32]byte{0}, CreatedAt: day(1)})
+		})
+		s.view(func(tx cairn.Tx) error {
+			at, err := tx.Receipts().Newest("acme", 2)
+			same(t, "second newest", at.Equal(day(4)), true)
+			if err == nil {
+				at, err = tx.Receipts().Newest("acme", 6)
+				same(t, "sixth newest", at.IsZero(), true)
+			}
+			return err
+		})
+		for _, want := range []int{2, 1, 0} {
+			s.update(func(tx cairn.Tx) error {
+				n, err := tx.Receipts().PruneOf("acme", day(4), 2)
+				same(t, "pruned", n, want)
+				return err
+			})
+		}
+		s.absent(func(tx cairn.Tx) error { _, err := tx.Receipts().Get("acme", [32]byte{2}); return err })
+		s.view(func(tx cairn.Tx) error { _, err := tx.Receipts().Get("acme", [32]byte{3}); return err })
+		s.view(func(tx cairn.Tx) error { _, err := tx.Receipts().Get("other", [32]byte{0}); return err })
+	},
 }
