@@ -13,6 +13,8 @@ type Address struct {
 	Organization bool
 	// Writes marks routes that change something.
 	Writes bool
+	// Secret marks routes whose answers must not be stored.
+	Secret bool
 	// Labelled marks routes whose refusals have a result.status.
 	Labelled bool
 }
@@ -29,7 +31,7 @@ func Addresses() []Address {
 			if path.rest == "" {
 				continue
 			}
-			a := Address{r.method, path.prefix + path.rest, operation, r.organization, r.writes(), r.fail != nil && operation != "POST repos/{repo}/merge"}
+			a := Address{r.method, path.prefix + path.rest, operation, r.organization, r.writes(), r.secret, r.fail != nil && operation != "POST repos/{repo}/merge"}
 			all = append(all, a)
 			if r.method == "GET" && strings.HasSuffix(path.rest, "/file") {
 				a.Method, a.Operation = "HEAD", strings.Replace(operation, "GET", "HEAD", 1)

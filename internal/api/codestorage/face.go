@@ -143,13 +143,13 @@ var routes = []route{
 	{method: "GET", v1: "repos/notes/refs", preferred: "repos/{repo}/notes/refs", handle: (*face).listNotes},
 	// Webhooks are those of the repository that the token names or, if it names
 	// none, of the organization.
-	{method: "POST", v1: "webhooks", handle: (*face).createWebhook, organization: true},
+	{method: "POST", v1: "webhooks", handle: (*face).createWebhook, organization: true, secret: true},
 	{method: "GET", v1: "webhooks", handle: (*face).listWebhooks, organization: true},
 	{method: "GET", v1: "webhooks/{webhook}", handle: (*face).webhook, organization: true},
 	{method: "PATCH", v1: "webhooks/{webhook}", handle: (*face).updateWebhook, organization: true},
 	{method: "DELETE", v1: "webhooks/{webhook}", handle: (*face).deleteWebhook, organization: true},
 	{method: "POST", v1: "webhooks/{webhook}/ping", handle: (*face).pingWebhook, organization: true},
-	{method: "POST", v1: "webhooks/{webhook}/rotate-secret", handle: (*face).rotateWebhookSecret, organization: true},
+	{method: "POST", v1: "webhooks/{webhook}/rotate-secret", handle: (*face).rotateWebhookSecret, organization: true, secret: true},
 	{method: "GET", v1: "webhooks/{webhook}/deliveries", handle: (*face).listDeliveries, organization: true},
 	{method: "GET", v1: "webhooks/{webhook}/deliveries/{delivery}", handle: (*face).delivery, organization: true},
 	{method: "POST", v1: "webhooks/{webhook}/deliveries/{delivery}/redeliver", handle: (*face).redeliver, organization: true},

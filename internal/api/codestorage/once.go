@@ -23,7 +23,11 @@ const (
 // once carries out a write at most once for each idempotency key. Whoever asks
 // again gets the first answer, if the request is the same.
 func (f *face) once(w http.ResponseWriter, r *request, route route) error {
-	attempt, err := f.service.BeginAttempt(r.who, r.repo, route.operation(), r.Header.Get(idempotencyKey))
+	repo := r.repo
+	if repo == "" {
+		repo = r.who.Repository // what a route about no repository does may depend on it
+	}
+	attempt, err := f.service.BeginAttempt(r.who, repo, route.operation(), r.Header.Get(idempotencyKey))
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func TestDocumentTellsOfKeysAndTimes(t *testing.T) {
 		Responses  map[string]any
 	}
 	var document struct {
-		Paths map[string]struct{ Get, Post, Put, Delete operation }
+		Paths map[string]struct{ Get, Post, Put, Patch, Delete operation }
 	}
 	if err := yaml.Unmarshal(OpenAPI, &document); err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func TestDocumentTellsOfKeysAndTimes(t *testing.T) {
 				continue
 			}
 			item := document.Paths[path.prefix+path.rest]
-			operation := map[string]operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "DELETE": item.Delete}[r.method]
+			operation := map[string]operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete}[r.method]
 			has := func(name string) bool {
 				return slices.Contains(operation.Parameters, reference{"#/components/parameters/" + name})
 			}
