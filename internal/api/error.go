@@ -83,11 +83,14 @@ func Text(err error) string {
 // SetRetryAfter tells when to ask again, where the status says that it may help.
 func SetRetryAfter(h http.Header, status int, err error) {
 	after, ok := admission.RetryAfter(err)
-	if !ok && status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests {
+	switch {
+	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
+		if !ok {
+			after = time.Second
+		}
+	case status == http.StatusConflict && ok: // with what is under way now
+	default:
 		return
-	}
-	if !ok {
-		after = time.Second
 	}
 	h.Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
 }

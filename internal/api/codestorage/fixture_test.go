@@ -49,6 +49,7 @@ type world struct {
 	client  *http.Client // that holds every answer to the document
 	key     *ecdsa.PrivateKey
 	org     string
+	asked   chan struct{} // a request is answered, for who waits for that
 }
 
 func newWorld(t testing.TB, change ...func(*service.Options)) *world {
@@ -70,7 +71,7 @@ func newWorldOver(t testing.TB, metadata *sqlite.Metadata, change ...func(*servi
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{org: "acme", bucket: bucket}
+	w := &world{org: "acme", bucket: bucket, asked: make(chan struct{})}
 	stockGit, err := gitexec.Find(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -176,6 +177,12 @@ type answer struct {
 // call sends a request. A body that is not a string or bytes is sent as JSON.
 func (w *world) call(t testing.TB, token, method, path string, body any, headers ...string) answer {
 	t.Helper()
+	defer func() {
+		select {
+		case w.asked <- struct{}{}:
+		default:
+		}
+	}()
 	var content io.Reader
 	switch b := body.(type) {
 	case nil:

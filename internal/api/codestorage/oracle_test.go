@@ -54,8 +54,13 @@ func (w *world) load(t testing.TB, name string, from *gittest.Repo) *repo {
 	return r
 }
 
+// requestsPerRepack leaves the requests something to find in caches, and the
+// processor to them.
+const requestsPerRepack = 20
+
 // keepRepacking repacks the repository, merges its packs and collects what that
-// leaves, again and again until the test ends.
+// leaves, again and again until the test ends: beside some requests and between
+// them.
 func (r *repo) keepRepacking(t *testing.T) {
 	t.Helper()
 	who, err := r.service.Authenticate(t.Context(), r.token)
@@ -84,6 +89,12 @@ func (r *repo) keepRepacking(t *testing.T) {
 			if err != nil && ctx.Err() == nil {
 				t.Errorf("upkeep: %v", err)
 				return
+			}
+			for range requestsPerRepack {
+				select {
+				case <-r.asked:
+				case <-ctx.Done():
+				}
 			}
 		}
 	}()
