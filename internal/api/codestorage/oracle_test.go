@@ -390,7 +390,7 @@ func compareGreps(t *testing.T, r *repo, from *gittest.Repo) {
 		cursor := ""
 		for {
 			a := r.post("/api/v1/repos/grep", object{"ref": "main", "query": object{"pattern": pattern, "case_sensitive": sensitive},
-				"limits": object{"max_lines": 17, "max_matches_per_file": 2000}, "pagination": object{"cursor": cursor, "limit": 5}}).want(t, 200)
+				"limits": object{"max_lines": 170, "max_matches_per_file": 2000}, "pagination": object{"cursor": cursor, "limit": 40}}).want(t, 200)
 			for _, file := range a.at(t, "matches").([]any) {
 				for _, line := range file.(object)["lines"].([]any) {
 					got = append(got, fmt.Sprintf("%s:%v", file.(object)["path"], line.(object)["line_number"]))
