@@ -229,6 +229,7 @@ func (s *Service) ListWebhooks(ctx context.Context, who cairn.Actor, cursor stri
 		if err != nil {
 			return err
 		}
+		page = WebhookPage{}
 		if len(list) > limit {
 			list = list[:limit]
 			page.Next = listing.cursor(string(list[limit-1].ID))

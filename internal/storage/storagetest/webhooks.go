@@ -58,6 +58,7 @@ var webhookCases = map[string]func(*testing.T, store){
 		hooks := func(r cairn.Repository) (ids []cairn.WebhookID) {
 			s.view(func(tx cairn.Tx) error {
 				list, err := tx.Webhooks().Watching(r.RepositoryKey)
+				ids = nil
 				for _, w := range list {
 					ids = append(ids, w.ID)
 				}
