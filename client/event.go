@@ -29,9 +29,9 @@ type Event struct {
 // EventsQuery says which events to go through.
 type EventsQuery struct {
 	RefPrefix   string    // such as refs/heads/
-	Since       time.Time // for Events
+	Since       time.Time // zero is from the beginning for Events, from now on for Follow
 	NewestFirst bool      // for Events
-	After       string    // a cursor; for Follow, empty is what comes from now on
+	After       string    // a cursor, which wins over Since
 }
 
 // Events goes through what happened to the refs. It ends after an error.
@@ -78,7 +78,10 @@ const maxEventLine = 1 << 20
 
 // follow reads one stream to its end. stopped says that the caller has enough.
 func (r *Repo) follow(ctx context.Context, q EventsQuery, last *string, yield func(Event) bool) (stopped bool, err error) {
-	c := r.get("/events", query("ref_prefix", q.RefPrefix))
+	if *last != "" {
+		q.Since = time.Time{}
+	}
+	c := r.get("/events", query("ref_prefix", q.RefPrefix, "since", q.Since))
 	c.header = http.Header{"Accept": {"text/event-stream"}}
 	if *last != "" {
 		c.header.Set("Last-Event-ID", *last)

@@ -1,7 +1,9 @@
 // Upstreams, their credentials, and webhooks.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import * as sdk from '@pierre/storage';
-import { repository, storage } from './lib.mjs';
+import { api, commit, repository, storage } from './lib.mjs';
 
 export default {
   async 'upstreams: there is none to pull from'() {
@@ -30,9 +32,36 @@ export default {
     await assert.rejects(storage.updateGitCredential({ id: made.id, password: 'x' }), /not found/i);
   },
 
-  async 'the verifier of webhooks'() {
+  async 'webhooks: what is sent passes the verifier, and nothing else does'() {
     assert.deepEqual(sdk.parseSignatureHeader('t=1,sha256=ab'), { timestamp: '1', signature: 'ab' });
-    assert.equal((await sdk.validateWebhookSignature('{}', 't=1,sha256=ab', 'secret')).valid, false);
-    assert.equal((await sdk.validateWebhook('{}', {}, 'secret')).valid, false);
+    const { repo, first } = await repository('hooked');
+    const received = [];
+    const receiver = createServer(async (request, response) => {
+      const chunks = [];
+      for await (const chunk of request) chunks.push(chunk);
+      const body = Buffer.concat(chunks);
+      response.end();
+      received.push({ headers: request.headers, body });
+      receiver.emit('received');
+    }).listen(0, '127.0.0.1');
+    await once(receiver, 'listening');
+    try {
+      const url = `http://127.0.0.1:${receiver.address().port}/`;
+      const hook = await (await api(repo, ['repo:write'], 'POST', 'webhooks', { url, events: ['push'] })).json();
+      const [, pushed] = await Promise.all([once(receiver, 'received'), commit(repo, 'main', 'Pushed', { x: 'x' })]);
+      const [{ headers, body }] = received;
+      const found = await sdk.validateWebhook(body, headers, hook.secret);
+      assert.deepEqual([found.valid, found.eventType, found.error], [true, 'push', undefined]);
+      const { type, repository: { url: name }, ref, before, after, customerId, pushedAt } = found.payload;
+      assert.deepEqual([type, name, ref, before, after, customerId], ['push', 'hooked', 'refs/heads/main', first, pushed.commitSha, 'acme']);
+      assert.ok(Math.abs(Date.now() - pushedAt) < 60_000);
+      const text = body.toString();
+      assert.ok((await sdk.validateWebhookSignature(text, headers['x-pierre-signature'], hook.secret)).valid);
+      assert.ok(!(await sdk.validateWebhook(text.replace('main', 'mein'), headers, hook.secret)).valid);
+      assert.ok(!(await sdk.validateWebhook(body, headers, `${hook.secret}x`)).valid);
+      assert.ok(!(await sdk.validateWebhook(body, {}, hook.secret)).valid);
+    } finally {
+      receiver.close();
+    }
   },
 };
