@@ -19,12 +19,19 @@ import (
 type place struct {
 	ref       string
 	ephemeral bool
+	at        moment
 }
 
 func (p *place) bind(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&p.ref, "ref", "", "branch, tag or commit (default: the default branch)")
 	cmd.Flags().BoolVar(&p.ephemeral, "ephemeral", false, "look the branch up among the ephemeral ones")
 	return cmd
+}
+
+// bindPast defines the flag of the commands that can read the past, too.
+func (p *place) bindPast(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().Var(&p.at, "at", "the branch as it was then, such as 2026-01-31T15:04:05Z")
+	return p.bind(cmd)
 }
 
 func newList() *cobra.Command {
@@ -36,7 +43,7 @@ func newList() *cobra.Command {
 		Short: "List files",
 		Args:  cobra.RangeArgs(1, 2),
 		RunE: a.run(func(cmd *cobra.Command, repo *client.Repo, args []string) error {
-			q := client.ListQuery{Ref: p.ref, Ephemeral: p.ephemeral, Shallow: !recursive}
+			q := client.ListQuery{Ref: p.ref, Ephemeral: p.ephemeral, At: p.at.Time, Shallow: !recursive}
 			if len(args) > 0 {
 				q.Path = args[0]
 			}
@@ -60,7 +67,7 @@ func newList() *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "all files below, not one folder")
 	cmd.Flags().BoolVarP(&long, "long", "l", false, "with size and the commit that changed each file last; recursive")
-	return p.bind(a.bind(cmd))
+	return p.bindPast(a.bind(cmd))
 }
 
 func (a *access) listLong(cmd *cobra.Command, repo *client.Repo, q client.ListQuery) error {
@@ -86,7 +93,7 @@ func newCat() *cobra.Command {
 		Args:  cobra.MinimumNArgs(2),
 		RunE: a.run(func(cmd *cobra.Command, repo *client.Repo, args []string) error {
 			for _, path := range args {
-				f, err := repo.Open(cmd.Context(), client.FileQuery{Path: path, Ref: p.ref, Ephemeral: p.ephemeral})
+				f, err := repo.Open(cmd.Context(), client.FileQuery{Path: path, Ref: p.ref, Ephemeral: p.ephemeral, At: p.at.Time})
 				if err != nil {
 					return err
 				}
@@ -100,7 +107,7 @@ func newCat() *cobra.Command {
 	}
 	a.bind(cmd)
 	_ = cmd.PersistentFlags().MarkHidden("json") // a file is what it is
-	return p.bind(cmd)
+	return p.bindPast(cmd)
 }
 
 func newGrep() *cobra.Command {

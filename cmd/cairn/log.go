@@ -41,7 +41,7 @@ func newLog() *cobra.Command {
 		Short: "Show a history, the newest commit first",
 		Args:  cobra.RangeArgs(1, 2),
 		RunE: a.run(func(cmd *cobra.Command, repo *client.Repo, args []string) error {
-			q := client.LogQuery{Ref: p.ref, Ephemeral: p.ephemeral}
+			q := client.LogQuery{Ref: p.ref, Ephemeral: p.ephemeral, At: p.at.Time}
 			if len(args) > 0 {
 				q.Path = args[0]
 			}
@@ -54,7 +54,7 @@ func newLog() *cobra.Command {
 	}
 	cmd.Flags().IntVarP(&number, "number", "n", 20, "how many commits; -1 is all")
 	cmd.Flags().BoolVar(&oneline, "oneline", false, "one line for each")
-	return p.bind(a.bind(cmd))
+	return p.bindPast(a.bind(cmd))
 }
 
 func printLog(w io.Writer, commits []client.Commit, oneline bool) {
@@ -125,6 +125,7 @@ func printDiff(w, aside io.Writer, diff client.Diff, stat bool) {
 func newEvents() *cobra.Command {
 	var a access
 	var q client.EventsQuery
+	var since moment
 	var follow bool
 	var number int
 	cmd := &cobra.Command{
@@ -132,8 +133,12 @@ func newEvents() *cobra.Command {
 		Short: "Show what happened to the refs, and what happens",
 		Args:  cobra.ExactArgs(1),
 		RunE: a.run(func(cmd *cobra.Command, repo *client.Repo, _ []string) error {
+			q.Since = since.Time
 			if follow {
-				return a.follow(cmd, repo, q)
+				if !cmd.Flags().Changed("number") {
+					number = -1
+				}
+				return a.follow(cmd, repo, q, number)
 			}
 			q.NewestFirst = true
 			events, err := firstN(repo.Events(cmd.Context(), q), number)
@@ -149,24 +154,31 @@ func newEvents() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.BoolVarP(&follow, "follow", "f", false, "go on with what happens, the newest last; with --json, a line for each")
-	flags.IntVarP(&number, "number", "n", 20, "how many events, the newest first; -1 is all")
+	flags.IntVarP(&number, "number", "n", 20, "how many events, the newest first; -1 is all; with --follow: end after so many")
 	flags.StringVar(&q.RefPrefix, "ref-prefix", "", "only refs that begin so, such as refs/heads/")
+	flags.Var(&since, "since", "only what happened since then, such as 2026-01-31T15:04:05Z")
 	flags.StringVar(&q.After, "after", "", "with --follow: go on after this cursor")
 	return a.bind(cmd)
 }
 
-func (a *access) follow(cmd *cobra.Command, repo *client.Repo, q client.EventsQuery) error {
+// follow prints events as they happen, until there were so many; without an
+// end if the number is negative.
+func (a *access) follow(cmd *cobra.Command, repo *client.Repo, q client.EventsQuery, number int) error {
+	if number == 0 {
+		return nil
+	}
 	for e, err := range repo.Follow(cmd.Context(), q) {
 		if err != nil {
 			return err
 		}
-		if a.json {
-			if err := printLine(cmd.OutOrStdout(), e); err != nil {
-				return err
-			}
-			continue
+		if !a.json {
+			printEvent(cmd.OutOrStdout(), e)
+		} else if err := printLine(cmd.OutOrStdout(), e); err != nil {
+			return err
 		}
-		printEvent(cmd.OutOrStdout(), e)
+		if number--; number == 0 {
+			return nil
+		}
 	}
 	return nil
 }

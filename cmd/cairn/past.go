@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +13,59 @@ import (
 // The commands about what was deleted, for as long as the server keeps it. They
 // stand in groups of others; those of repositories have credentials of their
 // own, as the operator's token is no token for a repository.
+
+// moment is a flag with a time.
+type moment struct{ time.Time }
+
+// momentForms are how a time may be written: as the API has it, and, in the
+// local zone, as tables show it.
+var momentForms = []string{time.RFC3339, time.DateTime, time.DateOnly}
+
+// Set reads the flag.
+func (m *moment) Set(text string) error {
+	for _, form := range momentForms {
+		if t, err := time.ParseInLocation(form, text, time.Local); err == nil {
+			m.Time = t
+			return nil
+		}
+	}
+	return fmt.Errorf("not a time such as 2026-01-31T15:04:05Z or, in the local zone, 2026-01-31 15:04:05")
+}
+
+// String is the default that the help shows: none.
+func (m *moment) String() string { return "" }
+
+// Type names the flag's value in the help.
+func (m *moment) Type() string { return "time" }
+
+func newRepoDeleted() *cobra.Command {
+	var a access
+	cmd := &cobra.Command{
+		Use:   "deleted [ORG]",
+		Short: "List the repositories that can be brought back",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				a.org = args[0]
+			}
+			if _, err := a.repo(""); err != nil { // of the organization
+				return err
+			}
+			found, err := collect(a.client.DeletedRepositories(cmd.Context()))
+			if err != nil {
+				return err
+			}
+			return a.show(cmd, found, func(w io.Writer) {
+				rows := make([][]string, len(found))
+				for i, r := range found {
+					rows[i] = []string{plain(r.Name), r.ID, date(r.DeletedAt), date(r.PurgeAt)}
+				}
+				table(w, "NAME ID DELETED PURGED", rows)
+			})
+		},
+	}
+	return a.bind(cmd)
+}
 
 func newRepoRestore() *cobra.Command {
 	var a access

@@ -19,7 +19,7 @@ type repositories struct {
 
 func newRepo() *cobra.Command {
 	r := new(repositories)
-	cmd := r.bind(group("repo", "Repositories", r.create(), r.list(), r.showOne(), r.delete(), r.fork(), r.imports(), r.export(), newRepoRestore(), newRepoPurge()))
+	cmd := r.bind(group("repo", "Repositories", r.create(), r.list(), r.showOne(), r.delete(), r.fork(), r.imports(), r.export(), newRepoDeleted(), newRepoRestore(), newRepoPurge()))
 	cmd.PersistentFlags().StringVar(&r.org, "org", "", "organization; without it, names begin with theirs: ORG/NAME")
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cairn-storage/cairn/client"
 )
 
 func TestMain(m *testing.M) {
@@ -37,7 +40,11 @@ func TestMain(m *testing.M) {
 //	get STATUS PATH [TOKEN]   request $URL/PATH; the body goes to stdout; $CACERT is
 //	                  a file with an authority to trust; ! get wants no answer
 //	status N CMD...   run a command and want that exit status
-//	env-from-json NAME FILE   set $NAME to the id of the first in a list
+//	env-from-json NAME FILE [FIELD]   set $NAME to the id, or another field, of
+//	                  the first in a list, or of one object
+//	receiver          start a receiver of webhooks and set $RECEIVER to its address
+//	received EVENT    wait for a delivery of that type, signed with $SECRET; its
+//	                  body goes to stdout
 //	slow              have a request under way while the server stops
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -56,6 +63,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv("GIT_"+who+"_DATE", "2026-01-01T00:00:00Z")
 			}
 			env.Values["servers"] = &servers{}
+			env.Values["deliveries"] = make(chan *http.Request, 10)
 			env.Defer(func() { env.Values["servers"].(*servers).kill() })
 			return os.WriteFile(filepath.Join(env.WorkDir, "gitconfig"), []byte("[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n"), 0o600)
 		},
@@ -67,6 +75,8 @@ func TestScripts(t *testing.T) {
 			"slow":          slowCommand,
 			"status":        statusCommand,
 			"env-from-json": envFromJSON,
+			"receiver":      receiverCommand,
+			"received":      receivedCommand,
 		},
 	})
 }
@@ -305,9 +315,48 @@ func statusCommand(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func envFromJSON(ts *testscript.TestScript, _ bool, args []string) {
-	var list []struct {
-		ID string `json:"id"`
+	field := "id"
+	if len(args) == 3 {
+		field = args[2]
 	}
-	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &list))
-	ts.Setenv(args[0], list[0].ID)
+	text := strings.TrimSpace(ts.ReadFile(args[1]))
+	if !strings.HasPrefix(text, "[") {
+		text = "[" + text + "]"
+	}
+	var list []map[string]any
+	ts.Check(json.Unmarshal([]byte(text), &list))
+	value, ok := list[0][field].(string)
+	if !ok {
+		ts.Fatalf("the first of %s has no %s", args[1], field)
+	}
+	ts.Setenv(args[0], value)
+}
+
+func receiverCommand(ts *testscript.TestScript, _ bool, _ []string) {
+	deliveries := ts.Value("deliveries").(chan *http.Request)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body)) // to be read when the script asks
+		deliveries <- r
+	}))
+	ts.Defer(receiver.Close)
+	ts.Setenv("RECEIVER", receiver.URL)
+}
+
+func receivedCommand(ts *testscript.TestScript, _ bool, args []string) {
+	select {
+	case r := <-ts.Value("deliveries").(chan *http.Request):
+		d, err := client.ReadDelivery(r, ts.Getenv("SECRET"))
+		ts.Check(err)
+		if d.Event != args[0] {
+			ts.Fatalf("got the event %s, want %s", d.Event, args[0])
+		}
+		_, err = ts.Stdout().Write(d.Body)
+		ts.Check(err)
+	case <-time.After(patience):
+		ts.Fatalf("no delivery came")
+	}
 }
