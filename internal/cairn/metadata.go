@@ -55,6 +55,7 @@ type Tx interface {
 	Jobs() Jobs
 	Receipts() Receipts
 	Webhooks() Webhooks
+	Numbers() Numbers
 	Upstreams() Upstreams
 	Credentials() Credentials
 }
@@ -67,7 +68,7 @@ type Organizations interface {
 	Find(OrganizationName) (Organization, error)
 	// List returns up to limit organizations with names after the given one.
 	List(after OrganizationName, limit int) ([]Organization, error)
-	// Delete removes the organization with its keys, jobs and webhooks. It
+	// Delete removes the organization with its keys, jobs, webhooks and numbers. It
 	// returns Conflict while the organization has repositories that are not
 	// deleted, NotFound if there is no such organization.
 	Delete(OrganizationID) error
@@ -129,7 +130,7 @@ type Repositories interface {
 	// SetPurged sets PurgedAt, in a transaction that called Advance.
 	SetPurged(key RepositoryKey, at time.Time) error
 	// Purge removes up to that many rows, at least one, of a deleted repository:
-	// its refs, events, jobs, webhooks, deliveries and manifest, its credential
+	// its refs, events, jobs, webhooks, deliveries, numbers and manifest, its credential
 	// and what is known of its upstream, and in the end, when it returns true, its own. Packs that
 	// nothing names any more become garbage as of the time. It returns NotFound
 	// if there is no such repository, or it lives.

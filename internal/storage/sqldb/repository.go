@@ -188,6 +188,7 @@ var purging = time.UnixMicro(0).UTC()
 var purgedTables = []struct{ name, key string }{
 	{"refs", "name"}, {"events", "version, ordinal"}, {"jobs", "kind, name"}, {"syncs", "repository"},
 	{"upstream_refs", "name"}, {"git_credentials", "id"}, {"webhooks", "id"}, {"deliveries", "webhook, sequence"},
+	{"numbers", "kind, id"},
 }
 
 func (t repositories) Purge(key cairn.RepositoryKey, at time.Time, rows int) (bool, error) {

@@ -118,8 +118,11 @@ func TestKeysStartWithOrganization(t *testing.T) {
 		for _, table := range create.FindAllStringSubmatch(string(text), -1) {
 			tables++
 			want := "organization"
-			if table[1] == "organizations" {
+			switch table[1] {
+			case "organizations":
 				want = "id"
+			case "number_counters": // one row for each kind, used when a face first needs a number
+				want = "kind"
 			}
 			if key := primary.FindStringSubmatch(table[2]); key == nil || key[1] != want {
 				t.Errorf("%s: the primary key of %s is %q, want that it starts with %s", path, table[1], key, want)

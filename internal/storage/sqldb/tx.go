@@ -77,6 +77,9 @@ func (t *Tx) Events() cairn.Events { return events{t} }
 // Webhooks returns the webhooks and their deliveries.
 func (t *Tx) Webhooks() cairn.Webhooks { return webhooks{t} }
 
+// Numbers returns the numbers of things.
+func (t *Tx) Numbers() cairn.Numbers { return numbers{t} }
+
 // Jobs returns the jobs that are not done yet.
 func (t *Tx) Jobs() cairn.Jobs { return jobs{t} }
 

@@ -27,6 +27,7 @@ func TestMetadata(t *testing.T, open func(testing.TB) cairn.Metadata) {
 		{"Jobs", jobCases},
 		{"Receipts", receiptCases},
 		{"Webhooks", webhookCases},
+		{"Numbers", numberCases},
 		{"Upstreams", upstreamCases},
 		{"Credentials", credentialCases},
 		{"Transactions", transactionCases},
