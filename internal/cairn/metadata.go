@@ -56,6 +56,8 @@ type Tx interface {
 	Receipts() Receipts
 	Webhooks() Webhooks
 	Numbers() Numbers
+	AccessKeys() AccessKeys
+	Projects() Projects
 	Upstreams() Upstreams
 	Credentials() Credentials
 }
@@ -68,7 +70,8 @@ type Organizations interface {
 	Find(OrganizationName) (Organization, error)
 	// List returns up to limit organizations with names after the given one.
 	List(after OrganizationName, limit int) ([]Organization, error)
-	// Delete removes the organization with its keys, jobs, webhooks and numbers. It
+	// Delete removes the organization with its keys, projects, jobs, webhooks
+	// and numbers. It
 	// returns Conflict while the organization has repositories that are not
 	// deleted, NotFound if there is no such organization.
 	Delete(OrganizationID) error

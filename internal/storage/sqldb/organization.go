@@ -60,7 +60,7 @@ func (t organizations) Delete(id cairn.OrganizationID) error {
 	if n == 0 {
 		return cairn.Errorf(cairn.NotFound, "organization not found")
 	}
-	for _, table := range []string{`public_keys`, `jobs`, `webhooks`, `deliveries`, `numbers`} {
+	for _, table := range []string{`public_keys`, `jobs`, `webhooks`, `deliveries`, `numbers`, `access_keys`, `projects`} {
 		if _, err := t.exec(`DELETE FROM `+table+` WHERE organization = $1`, string(id)); err != nil {
 			return err
 		}

@@ -80,6 +80,12 @@ func (t *Tx) Webhooks() cairn.Webhooks { return webhooks{t} }
 // Numbers returns the numbers of things.
 func (t *Tx) Numbers() cairn.Numbers { return numbers{t} }
 
+// AccessKeys returns the organizations' access keys.
+func (t *Tx) AccessKeys() cairn.AccessKeys { return accessKeys{t} }
+
+// Projects returns the organizations' projects.
+func (t *Tx) Projects() cairn.Projects { return projects{t} }
+
 // Jobs returns the jobs that are not done yet.
 func (t *Tx) Jobs() cairn.Jobs { return jobs{t} }
 

@@ -28,6 +28,8 @@ func TestMetadata(t *testing.T, open func(testing.TB) cairn.Metadata) {
 		{"Receipts", receiptCases},
 		{"Webhooks", webhookCases},
 		{"Numbers", numberCases},
+		{"AccessKeys", accessKeyCases},
+		{"Projects", projectCases},
 		{"Upstreams", upstreamCases},
 		{"Credentials", credentialCases},
 		{"Transactions", transactionCases},
