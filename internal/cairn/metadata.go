@@ -60,6 +60,7 @@ type Tx interface {
 	Projects() Projects
 	Upstreams() Upstreams
 	Credentials() Credentials
+	Changes() Changes
 }
 
 // Organizations are the tenants.
@@ -133,8 +134,8 @@ type Repositories interface {
 	// SetPurged sets PurgedAt, in a transaction that called Advance.
 	SetPurged(key RepositoryKey, at time.Time) error
 	// Purge removes up to that many rows, at least one, of a deleted repository:
-	// its refs, events, jobs, webhooks, deliveries, numbers and manifest, its credential
-	// and what is known of its upstream, and in the end, when it returns true, its own. Packs that
+	// its refs, events, jobs, webhooks, deliveries, numbers, changes and manifest, its
+	// credential and what is known of its upstream, and in the end, when it returns true, its own. Packs that
 	// nothing names any more become garbage as of the time. It returns NotFound
 	// if there is no such repository, or it lives.
 	Purge(key RepositoryKey, at time.Time, rows int) (bool, error)

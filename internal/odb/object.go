@@ -267,4 +267,27 @@ func (sn *Snapshot) Prefix(ctx context.Context, prefix string, limit int) ([]git
 	return ids, nil
 }
 
+// CommitBySuffix returns the commit whose id ends in these bytes; false if there
+// is none. It looks at the ids of all objects, which lie side by side.
+func (sn *Snapshot) CommitBySuffix(ctx context.Context, suffix [16]byte) (git.ObjectID, bool, error) {
+	if err := sn.load(ctx); err != nil {
+		return git.ObjectID{}, false, err
+	}
+	for _, p := range sn.packs {
+		if err := ctx.Err(); err != nil {
+			return git.ObjectID{}, false, err
+		}
+		for _, id := range p.pack.Index().Suffix(suffix) {
+			t, _, err := sn.Header(ctx, id)
+			if err != nil {
+				return git.ObjectID{}, false, err
+			}
+			if t == git.CommitObject {
+				return id, true, nil
+			}
+		}
+	}
+	return git.ObjectID{}, false, nil
+}
+
 func isNoObject(err error) bool { return errors.Is(err, ErrNoObject) }

@@ -535,3 +535,37 @@ func TestSnapshotOfADeletedRepositorySaysSo(t *testing.T) {
 		t.Errorf("deleted at %v, want %v", sn.Repository().DeletedAt, f.clock)
 	}
 }
+
+// TestHiddenRefsKeepTheirObjects says what a ref that keeps a change does: only
+// the view of changes knows what it leads to.
+func TestHiddenRefsKeepTheirObjects(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	key := f.repository(t, "site")
+	public := f.commit(t, key, "refs/heads/main", map[string]string{"a": "1"})
+	hidden := f.commit(t, key, odb.ChangeRef(git.ChangeID{1}), map[string]string{"a": "2"})
+	ephemeral := f.commit(t, key, odb.EphemeralRef("refs/heads/e"), map[string]string{"a": "3"})
+	other := f.commit(t, key, "refs/namespaces/other/refs/heads/e", map[string]string{"a": "4"})
+	sn := f.snapshot(t, key)
+	for view, want := range map[odb.View][]git.ObjectID{
+		odb.NormalView: {public}, odb.FullView: {public, ephemeral}, odb.ChangeView: {public, hidden}, odb.EphemeralView: {ephemeral},
+	} {
+		for _, id := range []git.ObjectID{public, hidden, ephemeral, other} {
+			if ok, err := sn.Reachable(t.Context(), view, id); ok != slices.Contains(want, id) || err != nil {
+				t.Errorf("view %d: %s: %v, %v", view, id, ok, err)
+			}
+		}
+	}
+	for _, id := range []git.ObjectID{public, hidden} {
+		suffix := git.SyntheticChangeID(id).CommitSuffix()
+		if got, ok, err := sn.CommitBySuffix(t.Context(), suffix); got != id || !ok || err != nil {
+			t.Errorf("by suffix: %s, %v, %v, want %s", got, ok, err, id)
+		}
+	}
+	if id, ok, err := sn.CommitBySuffix(t.Context(), [16]byte{1}); ok || err != nil {
+		t.Errorf("by a suffix of none: %s, %v", id, err)
+	}
+	if !odb.IsHidden(odb.ChangeRef(git.ChangeID{1})) || odb.IsHidden("refs/heads/main") || odb.IsHidden(odb.EphemeralRef("refs/heads/e")) {
+		t.Error("which refs are hidden")
+	}
+}

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -206,7 +207,7 @@ func (d *draft) start(ctx context.Context, b *batch) (start, error) {
 		if ref, ok = b.Ref(base); !ok {
 			return at, cairn.Errorf(cairn.NotFound, "base branch %q not found", cairn.Clip(d.target.Base))
 		}
-	case len(b.Refs()) == 0:
+	case !slices.ContainsFunc(b.Refs(), func(r cairn.Ref) bool { return !odb.IsHidden(r.Name) }):
 		if d.guarded && !d.expected.IsZero() {
 			return at, d.stale(d.target.Branch, git.ObjectID{})
 		}

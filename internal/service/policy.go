@@ -234,7 +234,7 @@ func isVerified(ctx context.Context, policy cairn.RefPolicy, sn *odb.Snapshot, h
 		return false, noHistory(err)
 	}
 	for _, ref := range sn.Refs() {
-		if name, _ := odb.VisibleName(ref.Name); !policy.Forbids(cairn.VerifySig, name) {
+		if name, _ := odb.VisibleName(ref.Name); odb.IsHidden(ref.Name) || !policy.Forbids(cairn.VerifySig, name) {
 			continue
 		}
 		tip, err := h.PeelToCommit(ctx, ref.Target)

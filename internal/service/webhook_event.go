@@ -9,6 +9,7 @@ import (
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
+	"github.com/cairn-storage/cairn/internal/odb"
 )
 
 // WebhookJob is the kind of the jobs that send what waits for one webhook and
@@ -58,11 +59,13 @@ type syncEvent struct {
 
 // announcePush tells webhooks of the refs that a write moves, in its
 // transaction, after Advance. A write of whatever face is told of, to whatever
-// refs. The caller calls s.enqueued(WebhookJob) if the repository is watched.
+// refs but hidden ones. The caller calls s.enqueued(WebhookJob) if the repository
+// is watched.
 func (s *Service) announcePush(tx cairn.Tx, r cairn.Repository, updates []cairn.RefUpdate) error {
 	if !r.Watched {
 		return nil
 	}
+	updates = slices.DeleteFunc(slices.Clone(updates), func(u cairn.RefUpdate) bool { return odb.IsHidden(u.Name) })
 	at := payloadTime(s.now())
 	return s.announce(tx, r, cairn.PushEvent, len(updates), func(i int, customer cairn.OrganizationName) any {
 		u := updates[i]

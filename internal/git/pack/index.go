@@ -177,6 +177,18 @@ func (x *Index) Prefix(prefix string, limit int) []git.ObjectID {
 	return found
 }
 
+// Suffix returns the ids that end in these bytes. It looks at all.
+func (x *Index) Suffix(suffix [16]byte) (ids []git.ObjectID) {
+	size := x.format.Size()
+	last := binary.NativeEndian.Uint64(suffix[8:])
+	for pos, end := 0, size; end <= len(x.ids); pos, end = pos+1, end+size {
+		if binary.NativeEndian.Uint64(x.ids[end-8:]) == last && string(x.ids[end-16:end]) == string(suffix[:]) {
+			ids = append(ids, x.ID(pos))
+		}
+	}
+	return ids
+}
+
 // ByOffset returns the positions of all objects in the order of the pack. It
 // is computed at the first call and shared: do not change it.
 func (x *Index) ByOffset() []uint32 {

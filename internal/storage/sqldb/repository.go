@@ -189,6 +189,7 @@ var purgedTables = []struct{ name, key string }{
 	{"refs", "name"}, {"events", "version, ordinal"}, {"jobs", "kind, name"}, {"syncs", "repository"},
 	{"upstream_refs", "name"}, {"git_credentials", "id"}, {"webhooks", "id"}, {"deliveries", "webhook, sequence"},
 	{"numbers", "kind, id"},
+	{"changes", "change_id, commit_id"}, {"changes_noted", "repository"},
 }
 
 func (t repositories) Purge(key cairn.RepositoryKey, at time.Time, rows int) (bool, error) {

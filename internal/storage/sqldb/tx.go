@@ -98,6 +98,9 @@ func (t *Tx) Upstreams() cairn.Upstreams { return upstreams{t} }
 // Credentials returns the credentials for upstreams.
 func (t *Tx) Credentials() cairn.Credentials { return credentials{t} }
 
+// Changes returns which commits changes have had.
+func (t *Tx) Changes() cairn.Changes { return changes{t} }
+
 // exec runs a statement that writes and returns how many rows it changed.
 func (t *Tx) exec(query string, args ...driver.Value) (int64, error) {
 	ctx, err := t.begin(Write)

@@ -32,6 +32,7 @@ func TestMetadata(t *testing.T, open func(testing.TB) cairn.Metadata) {
 		{"Projects", projectCases},
 		{"Upstreams", upstreamCases},
 		{"Credentials", credentialCases},
+		{"Changes", changeCases},
 		{"Transactions", transactionCases},
 		{"Concurrency", concurrencyCases},
 		{"Model", modelCases},
