@@ -59,6 +59,17 @@ func (a *Auth) Actor(r *http.Request) (cairn.Actor, error) {
 	return who, admission.Claim(r.Context(), string(who.Organization.ID))
 }
 
+// KeyActor is Actor for an API key, and for the tokens that are made from one
+// or from a private key.
+func (a *Auth) KeyActor(r *http.Request) (cairn.Actor, error) {
+	who, err := a.service.AuthenticateKey(r.Context(), Token(r))
+	if err != nil {
+		return who, err
+	}
+	NoteOrganization(r, who.Organization.Name)
+	return who, admission.Claim(r.Context(), string(who.Organization.ID))
+}
+
 // Operator returns the operator of the server, if the request has the admin
 // token. The actor is of no organization yet: service.Operator makes it one.
 func (a *Auth) Operator(r *http.Request) (cairn.Actor, error) {

@@ -16,6 +16,11 @@ const (
 	GitWrite  Scope = "git:write"
 	RepoWrite Scope = "repo:write"
 	OrgRead   Scope = "org:read"
+	// OrgAdmin is the right over the API keys and webhooks of an organization,
+	// but for making keys: that is KeyCreate, which no token that was made from
+	// a key has.
+	OrgAdmin  Scope = "org:admin"
+	KeyCreate Scope = "key:create"
 )
 
 // Actor is who is asking: what a verified credential says. It is passed as
@@ -25,13 +30,42 @@ type Actor struct {
 	// Repository is the only repository that the credential is good for;
 	// empty means that it names none.
 	Repository RepositoryName
-	Scopes     []Scope
-	Policy     RefPolicy
-	Name       string // for the event log and for people
+	// RepositoryID is which repository was found under that name when Reach was
+	// asked, if it was: under the same name another one is not meant.
+	RepositoryID RepositoryID
+	// Reach is for credentials that are good for many repositories; nil for all
+	// others.
+	Reach  *Reach
+	Scopes []Scope
+	Policy RefPolicy
+	Name   string // for the event log and for people
 	// Admin is the operator of the server, who may do anything to any
 	// repository of Organization.
 	Admin bool
+	// APIKey is the key, or that from which the token was made; empty if none.
+	APIKey APIKeyID
+	// Authors are who the credential acts for, as the authors of what it
+	// writes; empty if it does not say.
+	Authors []Person
 }
+
+// Person is somebody as commits name them.
+type Person struct{ Name, Email string }
+
+// Reach says for which repositories of an organization a credential is good:
+// for those that pass both tests.
+type Reach struct {
+	// IDs are the repositories, nil for all.
+	IDs []RepositoryID
+	// Names are the names that a repository may have at the moment, each with
+	// the scopes for it; nil for all names, with the scopes of the actor. An
+	// entry that FoldNames lets match whatever its case.
+	Names     map[RepositoryName][]Scope
+	FoldNames bool
+}
+
+// All tells whether every repository passes.
+func (r *Reach) All() bool { return r != nil && r.IDs == nil && r.Names == nil }
 
 // Has tells whether the actor holds the scope.
 func (a Actor) Has(s Scope) bool {

@@ -48,6 +48,7 @@ type Metadata interface {
 type Tx interface {
 	Organizations() Organizations
 	Keys() Keys
+	APIKeys() APIKeys
 	Repositories() Repositories
 	Refs() Refs
 	Packs() Packs
@@ -69,12 +70,14 @@ type Organizations interface {
 	Create(Organization) error
 	// Find returns NotFound if there is none of that name.
 	Find(OrganizationName) (Organization, error)
+	// Get returns NotFound if there is none of that id.
+	Get(OrganizationID) (Organization, error)
 	// List returns up to limit organizations with names after the given one.
 	List(after OrganizationName, limit int) ([]Organization, error)
-	// Delete removes the organization with its keys, projects, jobs, webhooks
-	// and numbers. It
-	// returns Conflict while the organization has repositories that are not
-	// deleted, NotFound if there is no such organization.
+	// Delete removes the organization with its keys of every kind, projects,
+	// jobs, webhooks and numbers. It returns Conflict while the organization has
+	// repositories that are not deleted, NotFound if there is no such
+	// organization.
 	Delete(OrganizationID) error
 }
 

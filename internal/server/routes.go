@@ -3,12 +3,14 @@ package server
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/api/admin"
 	"github.com/cairn-storage/cairn/internal/api/codestorage"
 	"github.com/cairn-storage/cairn/internal/api/githttp"
+	"github.com/cairn-storage/cairn/internal/api/mesa"
 	"github.com/cairn-storage/cairn/internal/cairn"
 )
 
@@ -21,6 +23,9 @@ func (s *Server) routes() http.Handler {
 	storage := codestorage.New(s.service, codestorage.Options{ExternalURL: s.ExternalURL(), LineSize: int(s.config.MaxLineSize)})
 	mux.Handle("/api/", storage)
 	mux.Handle("/codestorage/api/", http.StripPrefix("/codestorage", storage))
+	mesaFace := mesa.New(s.service, mesa.Options{ExternalURL: s.ExternalURL()})
+	mux.Handle("/v1/", mesaFace)
+	mux.Handle("/mesa/v1/", http.StripPrefix("/mesa", mesaFace))
 	mux.Handle("/admin/v1/", admin.New(s.service, auth))
 	mux.HandleFunc("GET /healthz", healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
@@ -51,11 +56,14 @@ func isGit(r *http.Request) bool {
 		return false
 	}
 	path := r.URL.EscapedPath()
-	if !strings.HasPrefix(path, "/api/") && !strings.HasPrefix(path, "/admin/") {
+	if !slices.ContainsFunc(facePrefixes, func(prefix string) bool { return strings.HasPrefix(path, prefix) }) {
 		return true
 	}
 	return strings.HasSuffix(path, ".git/info/refs") || strings.HasSuffix(path, ".git/git-upload-pack") || strings.HasSuffix(path, ".git/git-receive-pack")
 }
+
+// facePrefixes begin the paths of the faces.
+var facePrefixes = []string{"/api/", "/admin/", "/v1/", "/mesa/"}
 
 // isHealthCheck tells the questions that must be answered however busy the
 // server is.

@@ -266,6 +266,9 @@ func (s *Server) openStores(ctx context.Context) error {
 // a whole sweep it costs next to nothing when there are none.
 const garbageEvery = time.Minute
 
+// keyUsesEvery is how often it is stored when API keys were used.
+const keyUsesEvery = time.Minute
+
 // swept counts what a sweep removes.
 func (s *Server) swept(sweep func(context.Context) (odb.SweepResult, error)) func(context.Context) error {
 	return func(ctx context.Context) error {
@@ -291,6 +294,7 @@ func (s *Server) startWorker() {
 		Indebted: s.service.Indebted,
 		Periodic: []worker.Periodic{
 			{Name: "sweep", Every: s.config.SweepEvery, Do: s.swept(s.service.Sweep)},
+			{Name: "uses of API keys", Every: keyUsesEvery, Do: s.service.NoteAPIKeyUses},
 			{Name: "garbage collection", Every: min(s.config.SweepEvery, garbageEvery), Do: s.swept(s.service.RemoveGarbage)},
 		},
 		Logger: s.logger,

@@ -247,27 +247,45 @@ func decodeClaimSet(part, text string) (claimSet, error) {
 	if !json.Valid(data) {
 		return bad("is not JSON")
 	}
+	set, twice, ok := readObject(data)
+	switch {
+	case !ok:
+		return bad("is not a JSON object")
+	case twice != "":
+		return bad("has " + twice + " twice")
+	}
+	return set, nil
+}
+
+// decodeObject reads a claim that is an object, without duplicate names.
+func decodeObject(raw json.RawMessage) (claimSet, bool) {
+	set, twice, ok := readObject(raw)
+	return set, ok && twice == ""
+}
+
+// readObject reads a JSON object, or says which name comes twice in it.
+func readObject(data []byte) (set claimSet, twice string, ok bool) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return bad("is not a JSON object")
+		return nil, "", false
 	}
-	set := make(claimSet)
+	set = make(claimSet)
 	for dec.More() {
 		name, err := dec.Token()
 		if err != nil {
-			return bad("is not JSON")
+			return nil, "", false
 		}
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
-			return bad("is not JSON")
+			return nil, "", false
 		}
 		key, _ := name.(string)
-		if _, twice := set[key]; twice {
-			return bad("has " + strconv.Quote(cairn.Clip(key)) + " twice")
+		if _, again := set[key]; again {
+			return nil, strconv.Quote(cairn.Clip(key)), true
 		}
 		set[key] = value
 	}
-	return set, nil
+	return set, "", true
 }
 
 // text returns a member that is a string, or "" if there is none.

@@ -112,7 +112,7 @@ func (s *Service) scanEvents(ctx context.Context, who cairn.Actor, repo cairn.Re
 	}
 	scan := &eventScan{service: s, filter: filter, at: eventPosition{ordinal: math.MaxInt32}}
 	return scan, s.metadata.View(ctx, func(tx cairn.Tx) error {
-		found, err := findRepository(tx, who.Organization.ID, repo)
+		found, err := findRepository(tx, who, repo)
 		scan.key = found.RepositoryKey
 		return err
 	})

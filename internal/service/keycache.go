@@ -19,6 +19,7 @@ const (
 	keysFreshFor     = 5 * time.Second
 	maxCachedIssuers = 4096
 	maxCachedTokens  = 4096
+	maxCachedAPIKeys = 4096
 )
 
 // issuer is an organization with the keys that verify its tokens now. An
@@ -55,6 +56,7 @@ type keyCache struct {
 	epoch   uint64 // grows with every change by this process
 	issuers boundedMap[cairn.OrganizationName, issuer]
 	tokens  boundedMap[tokenDigest, verifiedToken]
+	apiKeys boundedMap[apiKeyRef, knownAPIKey]
 }
 
 // tokenDigest stands for a token, so that none is kept in memory.
@@ -64,6 +66,7 @@ type tokenDigest [sha256.Size]byte
 type verifiedToken struct {
 	issuer  cairn.OrganizationName
 	keyID   string
+	apiKey  apiKeyRef // that it was made from, instead of an issuer and its key
 	actor   cairn.Actor
 	expires time.Time
 }
@@ -88,12 +91,13 @@ func (c *keyCache) keep(name cairn.OrganizationName, i issuer, epoch uint64) {
 	c.issuers.put(name, i)
 }
 
-// forget makes the next use of the issuer read it anew.
+// forget makes the next use of the issuer, and of all API keys, read it anew.
 func (c *keyCache) forget(name cairn.OrganizationName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch++
 	c.issuers.remove(name)
+	c.apiKeys = boundedMap[apiKeyRef, knownAPIKey]{}
 }
 
 func (c *keyCache) token(d tokenDigest) (verifiedToken, bool) {
@@ -107,6 +111,33 @@ func (c *keyCache) keepToken(d tokenDigest, t verifiedToken) {
 	defer c.mu.Unlock()
 	c.tokens.size = maxCachedTokens
 	c.tokens.put(d, t)
+}
+
+func (c *keyCache) apiKey(ref apiKeyRef, now time.Time) (found knownAPIKey, fresh bool, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found, ok := c.apiKeys.get(ref)
+	age := now.Sub(found.readAt)
+	return found, ok && age >= 0 && age < keysFreshFor, c.epoch
+}
+
+// keepAPIKey is keep for an API key.
+func (c *keyCache) keepAPIKey(ref apiKeyRef, k knownAPIKey, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.epoch != epoch {
+		return
+	}
+	c.apiKeys.size = maxCachedAPIKeys
+	c.apiKeys.put(ref, k)
+}
+
+// forgetAPIKey makes the next use of the key read it anew.
+func (c *keyCache) forgetAPIKey(ref apiKeyRef) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+	c.apiKeys.remove(ref)
 }
 
 // issuer returns the organization of that name with its active keys. An

@@ -59,7 +59,7 @@ func parsePublicKey(text string) (verifyingKey, error) {
 	case *rsa.PublicKey:
 		return parseRSAKey(key)
 	case ed25519.PublicKey:
-		return verifyingKey{thumbprint(`{"crv":"Ed25519","kty":"OKP","x":%q}`, key), edDSA, key}, nil
+		return verifyingKey{ed25519Thumbprint(key), edDSA, key}, nil
 	}
 	return verifyingKey{}, cairn.Errorf(cairn.Invalid, "keys are EC P-256, RSA or Ed25519; this one is %T", public)
 }
@@ -85,6 +85,10 @@ func parseRSAKey(key *rsa.PublicKey) (verifyingKey, error) {
 	}
 	e := big.NewInt(int64(key.E)).Bytes()
 	return verifyingKey{thumbprint(`{"e":%q,"kty":"RSA","n":%q}`, e, key.N.Bytes()), rs256, key}, nil
+}
+
+func ed25519Thumbprint(key ed25519.PublicKey) string {
+	return thumbprint(`{"crv":"Ed25519","kty":"OKP","x":%q}`, key)
 }
 
 // thumbprint names a key as RFC 7638 says: the digest of its JWK with nothing

@@ -17,6 +17,10 @@ func (s *Service) open(ctx context.Context, who cairn.Actor, repo cairn.Reposito
 		return nil, err
 	}
 	sn, err := s.store.Snapshot(ctx, who.Organization.ID, repo)
+	if err == nil && isOther(who, sn.Repository().Repository) {
+		sn.Close()
+		err = cairn.NotFound
+	}
 	if errors.Is(err, cairn.NotFound) {
 		return nil, noRepository(repo)
 	}

@@ -172,7 +172,7 @@ func (s *Service) Repository(ctx context.Context, who cairn.Actor, name cairn.Re
 	}
 	var found cairn.Repository
 	err := s.metadata.View(ctx, func(tx cairn.Tx) (err error) {
-		found, err = findRepository(tx, who.Organization.ID, name)
+		found, err = findRepository(tx, who, name)
 		return err
 	})
 	return found, err
@@ -237,7 +237,7 @@ func (s *Service) DeleteRepository(ctx context.Context, who cairn.Actor, name ca
 	}
 	var found cairn.Repository
 	err := s.metadata.Update(ctx, func(tx cairn.Tx) (err error) {
-		if found, err = findRepository(tx, who.Organization.ID, name); err != nil {
+		if found, err = findRepository(tx, who, name); err != nil {
 			return err
 		}
 		found.DeletedAt = s.now().UTC()
@@ -284,10 +284,11 @@ func parseDefaultBranch(name string) (git.RefName, error) {
 	return branch, nil
 }
 
-func findRepository(tx cairn.Tx, org cairn.OrganizationID, name cairn.RepositoryName) (cairn.Repository, error) {
-	found, err := tx.Repositories().Find(org, name)
-	if errors.Is(err, cairn.NotFound) {
-		return cairn.Repository{}, cairn.Errorf(cairn.NotFound, "repository %q not found", cairn.Clip(string(name)))
+// findRepository finds a living repository of the actor's organization.
+func findRepository(tx cairn.Tx, who cairn.Actor, name cairn.RepositoryName) (cairn.Repository, error) {
+	found, err := tx.Repositories().Find(who.Organization.ID, name)
+	if errors.Is(err, cairn.NotFound) || err == nil && isOther(who, found.Repository) {
+		return cairn.Repository{}, noRepository(name)
 	}
 	return found, err
 }

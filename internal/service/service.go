@@ -6,8 +6,12 @@
 package service
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -32,6 +36,7 @@ type Service struct {
 	changed        func(cairn.RepositoryKey, int64)
 	enqueued       func(cairn.JobKind)
 	keys           keyCache
+	used           keyUses
 	commits        batcher[*queuedCommit]
 	changes        changeCache
 	logs           logCache
@@ -100,9 +105,11 @@ func New(o Options) *Service {
 }
 
 // authorize is the one place where rights are checked. It answers Denied when
-// the actor lacks the scope or when its credential is bound to another
-// repository: both are facts about the caller's own credential, so they tell
-// nothing of what exists. An empty repo asks for a right over the organization.
+// the actor lacks the scope or when its credential is not for the repository:
+// both are facts about the caller's own credential, so they tell nothing of
+// what exists. An empty repo asks for a right over the organization, which a
+// credential for some of its repositories does not give. Where that depends on
+// which repository has a name now, For has asked it.
 func authorize(who cairn.Actor, repo cairn.RepositoryName, scope cairn.Scope) error {
 	if who.Organization.ID == "" {
 		return cairn.Errorf(cairn.Unauthenticated, "a credential is required")
@@ -110,8 +117,87 @@ func authorize(who cairn.Actor, repo cairn.RepositoryName, scope cairn.Scope) er
 	if !who.Has(scope) {
 		return cairn.Errorf(cairn.Denied, "the token lacks the %s scope", scope)
 	}
-	if repo != "" && !who.Admin && who.Repository != repo {
-		return cairn.Errorf(cairn.Denied, "the token is not for repository %q", cairn.Clip(string(repo)))
+	switch {
+	case who.Admin, who.Reach.All():
+		return nil
+	case repo == "" && who.Reach != nil:
+		return cairn.Errorf(cairn.Denied, "the credential is for some repositories only")
+	case repo != "" && who.Repository != repo:
+		return notFor(repo)
 	}
 	return nil
+}
+
+func notFor(repo cairn.RepositoryName) error {
+	return cairn.Errorf(cairn.Denied, "the token is not for repository %q", cairn.Clip(string(repo)))
+}
+
+// For returns the actor as it may act on one repository. Faces ask it before
+// whatever they do on a repository, with credentials that are good for many.
+// It answers Denied, whether there is such a repository or not, if the
+// credential is not for it.
+func (s *Service) For(ctx context.Context, who cairn.Actor, name cairn.RepositoryName) (cairn.Actor, error) {
+	reach := who.Reach
+	if reach == nil || reach.All() {
+		return who, nil
+	}
+	err := s.metadata.View(ctx, func(tx cairn.Tx) error {
+		if reach.Names != nil {
+			scopes, ok, err := scopesFor(tx, who, name)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				return notFor(name)
+			}
+			who.Scopes = scopes
+		}
+		if reach.IDs != nil {
+			found, err := tx.Repositories().Find(who.Organization.ID, name)
+			if errors.Is(err, cairn.NotFound) || err == nil && !slices.Contains(reach.IDs, found.Repository) {
+				return notFor(name)
+			}
+			if err != nil {
+				return err
+			}
+			who.RepositoryID = found.Repository
+		}
+		return nil
+	})
+	if err != nil {
+		return cairn.Actor{}, err
+	}
+	who.Reach, who.Repository = nil, name
+	return who, nil
+}
+
+// scopesFor finds what a credential may do on the repository that has the name
+// now. A name that differs in case means it only as long as no repository has
+// exactly the name that the credential says.
+func scopesFor(tx cairn.Tx, who cairn.Actor, name cairn.RepositoryName) (scopes []cairn.Scope, ok bool, err error) {
+	if scopes, ok := who.Reach.Names[name]; ok {
+		return scopes, true, nil
+	}
+	if !who.Reach.FoldNames {
+		return nil, false, nil
+	}
+	for meant, scopes := range who.Reach.Names {
+		if !strings.EqualFold(string(meant), string(name)) {
+			continue
+		}
+		_, err := tx.Repositories().Find(who.Organization.ID, meant)
+		if errors.Is(err, cairn.NotFound) {
+			return scopes, true, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+	return nil, false, nil
+}
+
+// isOther tells whether a repository is not the one that the actor's name for
+// it stood for when For asked.
+func isOther(who cairn.Actor, found cairn.RepositoryID) bool {
+	return who.RepositoryID != "" && who.RepositoryID != found
 }

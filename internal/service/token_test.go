@@ -31,6 +31,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/gitexec"
 	"github.com/cairn-storage/cairn/internal/odb"
+	"github.com/cairn-storage/cairn/internal/secret"
 	"github.com/cairn-storage/cairn/internal/storage/dir"
 	"github.com/cairn-storage/cairn/internal/storage/sqlite"
 )
@@ -99,7 +100,11 @@ func newTenants(t testing.TB, wrap ...func(cairn.Metadata) cairn.Metadata) *tena
 		}
 	})
 	f := &tenants{now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), acmeRSA: testRSA()}
-	f.Service = New(Options{Store: store, Now: f.clock})
+	secrets, err := secret.Parse(secret.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Service = New(Options{Store: store, Now: f.clock, Secrets: secrets})
 	f.acmeEC, f.evilEC = newEC(t), newEC(t)
 	_, f.acmeEd, err = ed25519.GenerateKey(rand.Reader)
 	if err != nil {

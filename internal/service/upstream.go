@@ -292,7 +292,7 @@ func (s *Service) PullUpstream(ctx context.Context, who cairn.Actor, name cairn.
 		return err
 	}
 	err := s.metadata.Update(ctx, func(tx cairn.Tx) error {
-		repo, err := findRepository(tx, who.Organization.ID, name)
+		repo, err := findRepository(tx, who, name)
 		if err != nil {
 			return err
 		}
@@ -371,7 +371,7 @@ func (s *Service) Detach(ctx context.Context, who cairn.Actor, name cairn.Reposi
 		return err
 	}
 	err := s.metadata.Update(ctx, func(tx cairn.Tx) error {
-		repo, err := findRepository(tx, who.Organization.ID, name)
+		repo, err := findRepository(tx, who, name)
 		if err != nil || repo.Upstream.IsZero() {
 			return err
 		}

@@ -63,7 +63,7 @@ func webhookOwnerOf(tx cairn.Tx, who cairn.Actor) (webhookOwner, error) {
 	if who.Repository == "" {
 		return owner, nil
 	}
-	r, err := findRepository(tx, who.Organization.ID, who.Repository)
+	r, err := findRepository(tx, who, who.Repository)
 	owner.Repository = r.Repository
 	return owner, err
 }

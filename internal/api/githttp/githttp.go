@@ -1,10 +1,10 @@
 // Package githttp is the face for Git clients: smart HTTP (gitprotocol-http(5))
 // below /{repository}.git and its two siblings, +ephemeral.git and
 // +import.git. With a token that an organization signed, the organization is
-// the token's and the repository may hold slashes; with the operator's token
-// the first segment names the organization. Its rule is that it only takes
-// HTTP apart: what the protocol says is up to package service. The dumb
-// protocol is refused.
+// the token's and the repository may hold slashes; with the operator's token,
+// an API key or a token made from one the first segment names the organization.
+// Its rule is that it only takes HTTP apart: what the protocol says is up to
+// package service. The dumb protocol is refused.
 package githttp
 
 import (
@@ -123,6 +123,9 @@ func (f *Face) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := q.parseRepository(path); err != nil {
 		return err
 	}
+	if who, err = f.service.For(r.Context(), who, q.repository); err != nil {
+		return err
+	}
 	session, err := f.service.OpenGit(r.Context(), who, q.repository, q.remote, q.service == receivePack)
 	if err != nil {
 		return err
@@ -175,8 +178,19 @@ func (f *Face) actor(r *http.Request, path string) (cairn.Actor, string, error) 
 		who, err := f.auth.OperatorOf(r, org)
 		return who, repository, err
 	}
-	who, err := f.auth.Actor(r)
-	return who, path, err
+	if !service.IsKeyCredential(api.Token(r)) {
+		who, err := f.auth.Actor(r)
+		return who, path, err
+	}
+	who, err := f.auth.KeyActor(r)
+	if err != nil {
+		return who, "", err
+	}
+	org, repository, ok := strings.Cut(path, "/")
+	if !ok || org != string(who.Organization.Name) {
+		return who, "", cairn.Errorf(cairn.NotFound, "not found; with an API key the address is /{organization}/{repository}.git")
+	}
+	return who, repository, nil
 }
 
 // parseRepository reads the repository and the remote from their part of the

@@ -32,6 +32,17 @@ func (t organizations) Find(name cairn.OrganizationName) (cairn.Organization, er
 	return list[0], nil
 }
 
+func (t organizations) Get(id cairn.OrganizationID) (cairn.Organization, error) {
+	list, err := t.many(`SELECT id, name, created_at FROM organizations WHERE id = $1`, string(id))
+	if err == nil && len(list) == 0 {
+		err = cairn.Errorf(cairn.NotFound, "organization not found")
+	}
+	if err != nil {
+		return cairn.Organization{}, err
+	}
+	return list[0], nil
+}
+
 func (t organizations) List(after cairn.OrganizationName, n int) ([]cairn.Organization, error) {
 	return t.many(`SELECT id, name, created_at FROM organizations WHERE name > $1 ORDER BY name LIMIT CAST($2 AS BIGINT)`, string(after), limit(n))
 }
@@ -60,7 +71,7 @@ func (t organizations) Delete(id cairn.OrganizationID) error {
 	if n == 0 {
 		return cairn.Errorf(cairn.NotFound, "organization not found")
 	}
-	for _, table := range []string{`public_keys`, `jobs`, `webhooks`, `deliveries`, `numbers`, `access_keys`, `projects`} {
+	for _, table := range []string{`public_keys`, `api_keys`, `jobs`, `webhooks`, `deliveries`, `numbers`, `access_keys`, `projects`} {
 		if _, err := t.exec(`DELETE FROM `+table+` WHERE organization = $1`, string(id)); err != nil {
 			return err
 		}

@@ -62,6 +62,9 @@ func (t *Tx) Organizations() cairn.Organizations { return organizations{t} }
 // Keys returns the organizations' public keys.
 func (t *Tx) Keys() cairn.Keys { return keys{t} }
 
+// APIKeys returns the organizations' API keys.
+func (t *Tx) APIKeys() cairn.APIKeys { return apiKeys{t} }
+
 // Repositories returns the repositories' rows.
 func (t *Tx) Repositories() cairn.Repositories { return repositories{t} }
 

@@ -2,7 +2,6 @@ package sqldb
 
 import (
 	"database/sql/driver"
-	"strings"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -15,7 +14,7 @@ const webhookColumns = `organization, id, repository, customer, url, events, sec
 
 func (t webhooks) Create(w cairn.Webhook) error {
 	n, err := t.exec(`INSERT INTO webhooks (`+webhookColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
-		string(w.Organization), string(w.ID), string(w.Repository), string(w.Customer), w.URL, joinEvents(w.Events), w.Secret,
+		string(w.Organization), string(w.ID), string(w.Repository), string(w.Customer), w.URL, joinWords(w.Events), w.Secret,
 		micros(w.CreatedAt), micros(w.UpdatedAt), w.Paused, laterMicros(w.FailingSince))
 	if err == nil && n == 0 {
 		err = cairn.Errorf(cairn.Conflict, "webhook %q exists already", w.ID)
@@ -41,7 +40,7 @@ func errNoWebhook(id cairn.WebhookID) error {
 func (t webhooks) Update(w cairn.Webhook) error {
 	n, err := t.exec(`UPDATE webhooks SET url = $1, events = $2, secret = $3, updated_at = $4, paused = $5, failing_since = $6
 		WHERE organization = $7 AND id = $8`,
-		w.URL, joinEvents(w.Events), w.Secret, micros(w.UpdatedAt), w.Paused, laterMicros(w.FailingSince), string(w.Organization), string(w.ID))
+		w.URL, joinWords(w.Events), w.Secret, micros(w.UpdatedAt), w.Paused, laterMicros(w.FailingSince), string(w.Organization), string(w.ID))
 	if err == nil && n == 0 {
 		err = errNoWebhook(w.ID)
 	}
@@ -82,27 +81,11 @@ func (t webhooks) many(query string, args ...driver.Value) (list []cairn.Webhook
 	err = t.query(Read, query, args, func(r *Row) {
 		list = append(list, cairn.Webhook{
 			Organization: cairn.OrganizationID(r.Text(0)), ID: cairn.WebhookID(r.Text(1)), Repository: cairn.RepositoryID(r.Text(2)),
-			Customer: cairn.OrganizationName(r.Text(3)), URL: r.Text(4), Events: splitEvents(r.Text(5)), Secret: append([]byte(nil), r.Bytes(6)...),
+			Customer: cairn.OrganizationName(r.Text(3)), URL: r.Text(4), Events: splitWords[cairn.EventType](r.Text(5)), Secret: append([]byte(nil), r.Bytes(6)...),
 			CreatedAt: r.Moment(7), UpdatedAt: r.Moment(8), Paused: r.Text(9), FailingSince: r.Moment(10),
 		})
 	})
 	return list, err
-}
-
-// joinEvents is a list of events as it is stored.
-func joinEvents(events []cairn.EventType) string {
-	texts := make([]string, len(events))
-	for i, e := range events {
-		texts[i] = string(e)
-	}
-	return strings.Join(texts, ",")
-}
-
-func splitEvents(text string) (events []cairn.EventType) {
-	for _, e := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' }) {
-		events = append(events, cairn.EventType(e))
-	}
-	return events
 }
 
 var deliveryInsertion = newInsertion("deliveries", []string{"organization", "webhook", "repository"},

@@ -20,6 +20,7 @@ func TestMetadata(t *testing.T, open func(testing.TB) cairn.Metadata) {
 	}{
 		{"Organizations", organizationCases},
 		{"Keys", keyCases},
+		{"APIKeys", apiKeyCases},
 		{"Repositories", repositoryCases},
 		{"Refs", refCases},
 		{"Packs", packCases},

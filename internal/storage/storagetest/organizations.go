@@ -22,6 +22,10 @@ var organizationCases = map[string]func(*testing.T, store){
 					return err
 				}
 				same(t, "found", got, o)
+				if got, err = tx.Organizations().Get(o.ID); err != nil {
+					return err
+				}
+				same(t, "got by id", got, o)
 			}
 			for _, c := range []struct {
 				after cairn.OrganizationName
@@ -40,6 +44,10 @@ var organizationCases = map[string]func(*testing.T, store){
 	"absent": func(_ *testing.T, s store) {
 		s.absent(func(tx cairn.Tx) error {
 			_, err := tx.Organizations().Find("nobody")
+			return err
+		})
+		s.absent(func(tx cairn.Tx) error {
+			_, err := tx.Organizations().Get("nobody")
 			return err
 		})
 		s.refuse(cairn.NotFound, func(tx cairn.Tx) error { return tx.Organizations().Delete("nobody") })
