@@ -51,13 +51,45 @@ func OpenMemory(ctx context.Context) (*Metadata, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open metadata in memory: %w", err)
 	}
-	m, err := open(ctx, filepath.Join(dir, "metadata.db"), "OFF")
+	m, err := openEmpty(ctx, filepath.Join(dir, "metadata.db"), "OFF")
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	m.remove = dir
 	return m, nil
 }
+
+// openEmpty opens a new database that begins as a copy of one that was migrated
+// before: the migrations take longer than most of what is done with a database
+// that is opened in memory.
+func openEmpty(ctx context.Context, path, synchronous string) (*Metadata, error) {
+	migrated, err := emptyDatabase()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(path, migrated, 0o600); err != nil {
+		return nil, fmt.Errorf("open metadata: %w", err)
+	}
+	return open(ctx, path, synchronous)
+}
+
+// emptyDatabase is the file of a database with all migrations and no rows.
+var emptyDatabase = sync.OnceValues(func() (bytes []byte, err error) {
+	dir, err := os.MkdirTemp("", "cairn-metadata-")
+	if err != nil {
+		return nil, fmt.Errorf("make an empty database: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "metadata.db")
+	m, err := open(context.Background(), path, "OFF")
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Close(); err != nil {
+		return nil, fmt.Errorf("make an empty database: %w", err)
+	}
+	return os.ReadFile(path)
+})
 
 func open(ctx context.Context, path, synchronous string) (*Metadata, error) {
 	path, err := filepath.Abs(path)

@@ -26,7 +26,7 @@ func TestContractInMemory(t *testing.T) {
 // openFile opens a new database in the test's directory.
 func openFile(t testing.TB) *sqlite.Metadata {
 	t.Helper()
-	m, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "metadata.db"))
+	m, err := sqlite.OpenEmpty(t.Context(), filepath.Join(t.TempDir(), "metadata.db"), "FULL")
 	if err != nil {
 		t.Fatal(err)
 	}
