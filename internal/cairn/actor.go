@@ -42,6 +42,9 @@ type Actor struct {
 	// Admin is the operator of the server, who may do anything to any
 	// repository of Organization.
 	Admin bool
+	// AccessKey is the key that signed, or from which the token was made; empty
+	// if none.
+	AccessKey AccessKeyID
 	// APIKey is the key, or that from which the token was made; empty if none.
 	APIKey APIKeyID
 	// Authors are who the credential acts for, as the authors of what it

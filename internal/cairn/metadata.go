@@ -106,6 +106,11 @@ type Repositories interface {
 	// one, in the byte order of names. A query that is not empty keeps those
 	// whose name contains it, whatever its case (ASCII).
 	List(org OrganizationID, query string, after RepositoryName, limit int) ([]Repository, error)
+	// Page returns up to limit living repositories by name, after passing over
+	// offset of them, and how many there are in all: those whose name begins with
+	// the folder, which is empty or ends in a slash, and holds the query after it,
+	// as with List.
+	Page(org OrganizationID, folder, query string, offset, limit int) ([]Repository, int, error)
 	// Advance locks the repository for a write, adds one to its version and
 	// returns it so. It returns NotFound if the repository is gone or deleted.
 	// Every write to refs or manifest of a repository calls it first.

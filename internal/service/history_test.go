@@ -98,7 +98,7 @@ func filtersOf(t testing.TB, sn *odb.Snapshot, tip git.ObjectID) *commitgraph.Gr
 
 // logOf is the history of a path below the branch main, given filters.
 func logOf(ctx context.Context, sn *odb.Snapshot, tip git.ObjectID, path string, unchanged func(git.ObjectID) bool) (ids []string, err error) {
-	l, err := newCommitLog(ctx, sn, tip, path)
+	l, err := newCommitLog(ctx, sn, path, tip)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ const (
 	maxCachedIssuers = 4096
 	maxCachedTokens  = 4096
 	maxCachedAPIKeys = 4096
+	maxCachedAccess  = 4096
 )
 
 // issuer is an organization with the keys that verify its tokens now. An
@@ -57,6 +58,7 @@ type keyCache struct {
 	issuers boundedMap[cairn.OrganizationName, issuer]
 	tokens  boundedMap[tokenDigest, verifiedToken]
 	apiKeys boundedMap[apiKeyRef, knownAPIKey]
+	access  boundedMap[cairn.AccessKeyID, knownAccessKey]
 }
 
 // tokenDigest stands for a token, so that none is kept in memory.
@@ -91,13 +93,15 @@ func (c *keyCache) keep(name cairn.OrganizationName, i issuer, epoch uint64) {
 	c.issuers.put(name, i)
 }
 
-// forget makes the next use of the issuer, and of all API keys, read it anew.
+// forget makes the next use of the issuer, and of all API keys and access
+// keys, read it anew.
 func (c *keyCache) forget(name cairn.OrganizationName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch++
 	c.issuers.remove(name)
 	c.apiKeys = boundedMap[apiKeyRef, knownAPIKey]{}
+	c.access = boundedMap[cairn.AccessKeyID, knownAccessKey]{}
 }
 
 func (c *keyCache) token(d tokenDigest) (verifiedToken, bool) {
@@ -138,6 +142,25 @@ func (c *keyCache) forgetAPIKey(ref apiKeyRef) {
 	defer c.mu.Unlock()
 	c.epoch++
 	c.apiKeys.remove(ref)
+}
+
+func (c *keyCache) accessKey(id cairn.AccessKeyID, now time.Time) (found knownAccessKey, fresh bool, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found, ok := c.access.get(id)
+	age := now.Sub(found.readAt)
+	return found, ok && age >= 0 && age < keysFreshFor, c.epoch
+}
+
+// keepAccessKey is keep for an access key.
+func (c *keyCache) keepAccessKey(id cairn.AccessKeyID, k knownAccessKey, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.epoch != epoch {
+		return
+	}
+	c.access.size = maxCachedAccess
+	c.access.put(id, k)
 }
 
 // issuer returns the organization of that name with its active keys. An

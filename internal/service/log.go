@@ -35,14 +35,16 @@ type logPlace struct {
 // logSource is the state of the repository that a log reads at the moment.
 type logSource struct{ *odb.Snapshot }
 
-func newCommitLog(ctx context.Context, sn *odb.Snapshot, tip git.ObjectID, path string) (*commitLog, error) {
-	l := &commitLog{logPlace: logPlace{sn.Repository().RepositoryKey, tip, path, 0}, src: &logSource{sn}}
+// newCommitLog begins the history of tips, of which the first is its place among
+// those that are kept.
+func newCommitLog(ctx context.Context, sn *odb.Snapshot, path string, tips ...git.ObjectID) (*commitLog, error) {
+	l := &commitLog{logPlace: logPlace{sn.Repository().RepositoryKey, tips[0], path, 0}, src: &logSource{sn}}
 	var commits graph.Commits = l.src
 	if path != "" {
 		l.history = newPathHistory(l.src, path)
 		commits = l.history
 	}
-	l.walk = graph.NewWalk(commits, []git.ObjectID{tip}, nil)
+	l.walk = graph.NewWalk(commits, tips, nil)
 	return l, l.readFrom(ctx, sn)
 }
 
@@ -114,7 +116,7 @@ func (c *logCache) open(ctx context.Context, sn *odb.Snapshot, tip git.ObjectID,
 	if kept != nil {
 		return kept, kept.readFrom(ctx, sn)
 	}
-	l, err := newCommitLog(ctx, sn, tip, path)
+	l, err := newCommitLog(ctx, sn, path, tip)
 	if err != nil {
 		return nil, err
 	}

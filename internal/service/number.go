@@ -43,8 +43,8 @@ func (s *Service) Numbers(ctx context.Context, things ...cairn.Numbered) ([]cair
 }
 
 // RepositoryByNumber returns a living repository of the actor's organization to
-// whoever has any right to it.
-func (s *Service) RepositoryByNumber(ctx context.Context, who cairn.Actor, n cairn.Number) (cairn.Repository, error) {
+// whoever has any right to it, and the actor as it may act on it.
+func (s *Service) RepositoryByNumber(ctx context.Context, who cairn.Actor, n cairn.Number) (cairn.Actor, cairn.Repository, error) {
 	return s.livingRepository(ctx, who, fmt.Sprintf("number %d", n), func(tx cairn.Tx) (cairn.RepositoryKey, error) {
 		thing, err := tx.Numbers().Find(cairn.RepositoryNumber, n)
 		return thing.RepositoryKey, err
@@ -52,7 +52,7 @@ func (s *Service) RepositoryByNumber(ctx context.Context, who cairn.Actor, n cai
 }
 
 // RepositoryByID is RepositoryByNumber by id.
-func (s *Service) RepositoryByID(ctx context.Context, who cairn.Actor, id cairn.RepositoryID) (cairn.Repository, error) {
+func (s *Service) RepositoryByID(ctx context.Context, who cairn.Actor, id cairn.RepositoryID) (cairn.Actor, cairn.Repository, error) {
 	return s.livingRepository(ctx, who, "id "+id.Public(), func(cairn.Tx) (cairn.RepositoryKey, error) {
 		return cairn.RepositoryKey{Organization: who.Organization.ID, Repository: id}, nil
 	})
@@ -60,11 +60,11 @@ func (s *Service) RepositoryByID(ctx context.Context, who cairn.Actor, id cairn.
 
 // livingRepository returns the repository that find names. One that is deleted,
 // or of another organization, is as none; what says how it was asked for.
-func (s *Service) livingRepository(ctx context.Context, who cairn.Actor, what string, find func(cairn.Tx) (cairn.RepositoryKey, error)) (cairn.Repository, error) {
-	if who.Organization.ID == "" {
-		return cairn.Repository{}, cairn.Errorf(cairn.Unauthenticated, "a credential is required")
-	}
+func (s *Service) livingRepository(ctx context.Context, who cairn.Actor, what string, find func(cairn.Tx) (cairn.RepositoryKey, error)) (cairn.Actor, cairn.Repository, error) {
 	var found cairn.Repository
+	if who.Organization.ID == "" {
+		return who, found, cairn.Errorf(cairn.Unauthenticated, "a credential is required")
+	}
 	err := s.metadata.View(ctx, func(tx cairn.Tx) error {
 		key, err := find(tx)
 		if err != nil {
@@ -79,10 +79,16 @@ func (s *Service) livingRepository(ctx context.Context, who cairn.Actor, what st
 		return nil
 	})
 	if errors.Is(err, cairn.NotFound) {
-		return cairn.Repository{}, cairn.Errorf(cairn.NotFound, "there is no repository of the %s", cairn.Clip(what))
+		return who, cairn.Repository{}, cairn.Errorf(cairn.NotFound, "there is no repository of the %s", cairn.Clip(what))
+	}
+	if err == nil {
+		who, err = s.For(ctx, who, found.Name)
+	}
+	if err == nil {
+		err = authorizeAny(who, found.Name)
 	}
 	if err != nil {
-		return cairn.Repository{}, err
+		return who, cairn.Repository{}, err
 	}
-	return found, authorizeAny(who, found.Name)
+	return who, found, nil
 }

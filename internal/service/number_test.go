@@ -18,11 +18,11 @@ func TestNumbersAreGivenAtFirstNeed(t *testing.T) {
 		}
 	}
 	who := f.actor(t, "acme", "b", cairn.GitRead)
-	found, err := f.RepositoryByNumber(t.Context(), who, 1)
+	_, found, err := f.RepositoryByNumber(t.Context(), who, 1)
 	if err != nil || found.Name != "b" {
 		t.Errorf("got %+v, %v", found, err)
 	}
-	found, err = f.RepositoryByID(t.Context(), who, b.Repository)
+	_, found, err = f.RepositoryByID(t.Context(), who, b.Repository)
 	if err != nil || found.Name != "b" {
 		t.Errorf("got %+v, %v", found, err)
 	}
@@ -41,13 +41,13 @@ func TestRepositoryOfAnotherByNumberIsNotFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n, what := range map[cairn.Number]string{1: "foreign", 2: "deleted", 3: "never given", 0: "no number"} {
-		_, err := f.RepositoryByNumber(t.Context(), f.actor(t, "acme", "a", cairn.GitRead), n)
+		_, _, err := f.RepositoryByNumber(t.Context(), f.actor(t, "acme", "a", cairn.GitRead), n)
 		wantKind(t, what, err, cairn.NotFound)
 	}
-	_, err := f.RepositoryByID(t.Context(), f.actor(t, "acme", "a", cairn.GitRead), foreign.Repository)
+	_, _, err := f.RepositoryByID(t.Context(), f.actor(t, "acme", "a", cairn.GitRead), foreign.Repository)
 	wantKind(t, "foreign by id", err, cairn.NotFound)
-	_, err = f.RepositoryByNumber(t.Context(), f.actor(t, "evil", "b", cairn.GitRead), 1)
+	_, _, err = f.RepositoryByNumber(t.Context(), f.actor(t, "evil", "b", cairn.GitRead), 1)
 	wantKind(t, "of another token", err, cairn.Denied)
-	_, err = f.RepositoryByNumber(t.Context(), cairn.Actor{}, 1)
+	_, _, err = f.RepositoryByNumber(t.Context(), cairn.Actor{}, 1)
 	wantKind(t, "nobody", err, cairn.Unauthenticated)
 }

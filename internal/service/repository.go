@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -226,6 +227,58 @@ func (s *Service) ListRepositories(ctx context.Context, who cairn.Actor, text, c
 		page.Next = listing.cursor(string(page.Repositories[limit-1].Name))
 	}
 	return page, nil
+}
+
+// RepositoriesQuery says which repositories to list, for callers who name pages
+// by numbers.
+type RepositoriesQuery struct {
+	Folder        string // that their names begin with: empty, or ends in a slash
+	Text          string // that their names hold after it, whatever the case
+	Offset, Limit int
+}
+
+// FindRepositories returns repositories of the organization by name, and how
+// many there are in all. With a credential for some of them these are all.
+func (s *Service) FindRepositories(ctx context.Context, who cairn.Actor, q RepositoriesQuery) (list []cairn.Repository, total int, err error) {
+	some := who.Reach
+	if some != nil && some.Names == nil {
+		who.Reach = new(cairn.Reach)
+	}
+	if err := authorize(who, "", cairn.OrgRead); err != nil {
+		return nil, 0, err
+	}
+	q.Limit = clampLimit(q.Limit, repositoriesPerPage, maxRepositoriesPerPage)
+	err = s.metadata.View(ctx, func(tx cairn.Tx) error {
+		if some == nil || some.IDs == nil {
+			list, total, err = tx.Repositories().Page(who.Organization.ID, q.Folder, strings.TrimSpace(q.Text), q.Offset, q.Limit)
+			return err
+		}
+		list, err = q.among(tx, who.Organization.ID, some.IDs)
+		return err
+	})
+	if err == nil && some != nil && some.IDs != nil {
+		total = len(list)
+		list = list[min(q.Offset, total):min(q.Offset+q.Limit, total)]
+	}
+	return list, total, err
+}
+
+// among returns those of some repositories that live and are asked for, by name.
+func (q RepositoriesQuery) among(tx cairn.Tx, org cairn.OrganizationID, ids []cairn.RepositoryID) (list []cairn.Repository, err error) {
+	for _, id := range ids {
+		found, err := tx.Repositories().Get(cairn.RepositoryKey{Organization: org, Repository: id})
+		if errors.Is(err, cairn.NotFound) || err == nil && !found.DeletedAt.IsZero() {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		rest, ok := strings.CutPrefix(string(found.Name), q.Folder)
+		if ok && strings.Contains(strings.ToLower(rest), strings.ToLower(strings.TrimSpace(q.Text))) {
+			list = append(list, found)
+		}
+	}
+	slices.SortFunc(list, func(a, b cairn.Repository) int { return strings.Compare(string(a.Name), string(b.Name)) })
+	return list, nil
 }
 
 // DeleteRepository takes a repository away at once and frees its name; what it

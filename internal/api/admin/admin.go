@@ -38,6 +38,12 @@ func (f *face) routes() map[string]api.Handler {
 		"POST /admin/v1/organizations/{organization}/repositories":       f.createRepository,
 		"GET /admin/v1/organizations/{organization}/repositories/{name}": f.repository,
 
+		"GET /admin/v1/organizations/{organization}/access-keys":          f.listAccessKeys,
+		"POST /admin/v1/organizations/{organization}/access-keys":         f.createAccessKey,
+		"DELETE /admin/v1/organizations/{organization}/access-keys/{key}": f.revokeAccessKey,
+		"GET /admin/v1/organizations/{organization}/projects":             f.listProjects,
+		"POST /admin/v1/organizations/{organization}/projects":            f.createProject,
+
 		"DELETE /admin/v1/organizations/{organization}/repositories/{name}":    f.deleteRepository,
 		"POST /admin/v1/organizations/{organization}/repositories/{name}/fsck": f.checkRepository,
 		"POST /admin/v1/organizations/{organization}/repositories/{name}/gc":   f.repackRepository,

@@ -2,8 +2,10 @@ package sqldb
 
 import (
 	"database/sql/driver"
+	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
@@ -110,6 +112,30 @@ func (t repositories) List(org cairn.OrganizationID, query string, after cairn.R
 		WHERE organization = $1 AND name > $2 AND deleted_at IS NULL AND lower(name) LIKE CAST($3 AS TEXT) ESCAPE '!'
 		ORDER BY name LIMIT CAST($4 AS BIGINT)`,
 		string(org), string(after), "%"+likeEscape.Replace(lowerASCII(query))+"%", limit(n))
+}
+
+func (t repositories) Page(org cairn.OrganizationID, folder, query string, offset, n int) ([]cairn.Repository, int, error) {
+	if len(query) > cairn.MaxRepositoryName || strings.ContainsRune(query, 0) {
+		return nil, 0, nil
+	}
+	where := ` FROM repositories WHERE organization = $1 AND deleted_at IS NULL AND name >= $2`
+	args := values(string(org), folder)
+	if folder != "" {
+		where += ` AND name < $3`
+		args = append(args, strings.TrimSuffix(folder, "/")+"0") // what follows a slash
+	}
+	if query != "" {
+		args = append(args, int64(utf8.RuneCountInString(folder))+1, "%"+likeEscape.Replace(lowerASCII(query))+"%")
+		where += fmt.Sprintf(` AND substr(lower(name), CAST($%d AS INTEGER)) LIKE CAST($%d AS TEXT) ESCAPE '!'`, len(args)-1, len(args))
+	}
+	total := 0
+	err := t.query(Read, `SELECT COUNT(*)`+where, args, func(r *Row) { total = int(r.Int(0)) })
+	if err != nil || total <= offset {
+		return nil, total, err
+	}
+	list, err := t.many(`SELECT `+repositoryColumns+where+
+		fmt.Sprintf(` ORDER BY name LIMIT CAST($%d AS BIGINT) OFFSET CAST($%d AS BIGINT)`, len(args)+1, len(args)+2), append(args, limit(n), limit(offset))...)
+	return list, total, err
 }
 
 var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")

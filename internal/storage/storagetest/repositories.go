@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -8,6 +9,43 @@ import (
 )
 
 var repositoryCases = map[string]func(*testing.T, store){
+	"paged by number, in a folder": func(t *testing.T, s store) {
+		for _, name := range []cairn.RepositoryName{"web", "web/site", "web/App", "web/äpp", "web-2/app", "zoo", "webs/x"} {
+			s.repository(name)
+		}
+		gone := s.repository("web/gone")
+		s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(gone.RepositoryKey, day(2)) })
+		s.repositoryOf("other", "web/theirs")
+		for _, c := range []struct {
+			folder, query string
+			offset, limit int
+			want          []string
+			total         int
+		}{
+			{"", "", 0, 9, []string{"web", "web-2/app", "web/App", "web/site", "web/äpp", "webs/x", "zoo"}, 7},
+			{"", "", 2, 2, []string{"web/App", "web/site"}, 7},
+			{"", "", 7, 2, nil, 7},
+			{"web/", "", 0, 9, []string{"web/App", "web/site", "web/äpp"}, 3},
+			{"web/", "", 1, 1, []string{"web/site"}, 3},
+			{"web/", "APP", 0, 9, []string{"web/App"}, 1},
+			{"web/", "web", 0, 9, nil, 0},
+			{"", "%", 0, 9, nil, 0},
+			{"", "web-2/", 0, 9, []string{"web-2/app"}, 1},
+			{"no/", "", 0, 9, nil, 0},
+		} {
+			s.view(func(tx cairn.Tx) error {
+				list, total, err := tx.Repositories().Page("acme", c.folder, c.query, c.offset, c.limit)
+				var got []string
+				for _, r := range list {
+					got = append(got, string(r.Name))
+				}
+				what := fmt.Sprintf("folder %q, query %q from %d", c.folder, c.query, c.offset)
+				sameList(t, what, got, c.want)
+				same(t, what, total, c.total)
+				return err
+			})
+		}
+	},
 	"created, found, got": func(t *testing.T, s store) {
 		want := newRepository("acme", "team/Ünïcode.naïve~1")
 		want.DefaultBranch, want.Format, want.Version, want.Fence = "refs/heads/\xff/odd", git.SHA256, 3, 2
