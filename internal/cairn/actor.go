@@ -10,11 +10,12 @@ import (
 // Scope is a right that a credential carries.
 type Scope string
 
-// The scopes. GitWrite includes GitRead.
+// The scopes. GitWrite includes GitRead, RepoWrite includes RepoAdmin.
 const (
 	GitRead   Scope = "git:read"
 	GitWrite  Scope = "git:write"
-	RepoWrite Scope = "repo:write"
+	RepoAdmin Scope = "repo:admin" // a repository's settings, and who has access to it
+	RepoWrite Scope = "repo:write" // to make and to delete it too
 	OrgRead   Scope = "org:read"
 	// OrgAdmin is the right over the API keys and webhooks of an organization,
 	// but for making keys: that is KeyCreate, which no token that was made from
@@ -39,6 +40,8 @@ type Actor struct {
 	Scopes []Scope
 	Policy RefPolicy
 	Name   string // for the event log and for people
+	// User is who it is, if the credential is that of a user.
+	User UserID
 	// Admin is the operator of the server, who may do anything to any
 	// repository of Organization.
 	Admin bool
@@ -72,7 +75,8 @@ func (r *Reach) All() bool { return r != nil && r.IDs == nil && r.Names == nil }
 
 // Has tells whether the actor holds the scope.
 func (a Actor) Has(s Scope) bool {
-	return a.Admin || slices.Contains(a.Scopes, s) || s == GitRead && slices.Contains(a.Scopes, GitWrite)
+	return a.Admin || slices.Contains(a.Scopes, s) ||
+		s == GitRead && slices.Contains(a.Scopes, GitWrite) || s == RepoAdmin && slices.Contains(a.Scopes, RepoWrite)
 }
 
 // RefOp is something that a policy can forbid.

@@ -62,6 +62,8 @@ type Tx interface {
 	Upstreams() Upstreams
 	Credentials() Credentials
 	Changes() Changes
+	Users() Users
+	Roles() Roles
 }
 
 // Organizations are the tenants.
@@ -72,12 +74,16 @@ type Organizations interface {
 	Find(OrganizationName) (Organization, error)
 	// Get returns NotFound if there is none of that id.
 	Get(OrganizationID) (Organization, error)
+	// Profile returns how an organization presents itself; NotFound as Get.
+	Profile(OrganizationID) (Profile, error)
+	// SetProfile replaces that; NotFound as Get.
+	SetProfile(OrganizationID, Profile) error
 	// List returns up to limit organizations with names after the given one.
 	List(after OrganizationName, limit int) ([]Organization, error)
 	// Delete removes the organization with its keys of every kind, projects,
-	// jobs, webhooks and numbers. It returns Conflict while the organization has
-	// repositories that are not deleted, NotFound if there is no such
-	// organization.
+	// jobs, webhooks, teams and numbers. It returns Conflict while the
+	// organization has repositories that are not deleted, NotFound if there is no
+	// such organization.
 	Delete(OrganizationID) error
 }
 
@@ -100,8 +106,19 @@ type Repositories interface {
 	Create(Repository) error
 	// Find returns the living repository of that name, else NotFound.
 	Find(OrganizationID, RepositoryName) (Repository, error)
+	// FindFolded returns the living repository whose name is that one, or failing
+	// that one of those whose name is that one but for case (ASCII), else
+	// NotFound.
+	FindFolded(OrganizationID, RepositoryName) (Repository, error)
 	// Get returns a repository, deleted ones too, else NotFound.
 	Get(RepositoryKey) (Repository, error)
+	// Public returns up to limit living public repositories, of all
+	// organizations, in the order of their keys, after the given one: those
+	// whose name or description holds the text, whatever its case (ASCII).
+	Public(text string, after RepositoryKey, limit int) ([]Repository, error)
+	// Forks returns up to limit living repositories whose Parent it is, oldest
+	// first.
+	Forks(key RepositoryKey, limit int) ([]Repository, error)
 	// List returns up to limit living repositories with names after the given
 	// one, in the byte order of names. A query that is not empty keeps those
 	// whose name contains it, whatever its case (ASCII).
@@ -118,6 +135,8 @@ type Repositories interface {
 	// SetDefaultBranch names another branch, in a transaction that called
 	// Advance.
 	SetDefaultBranch(RepositoryKey, git.RefName) error
+	// Describe sets Description and Public, in a transaction that called Advance.
+	Describe(key RepositoryKey, description string, public bool) error
 	// SetFence makes the present version the repository's Fence, in a
 	// transaction that called Advance, and returns it.
 	SetFence(RepositoryKey) (int64, error)

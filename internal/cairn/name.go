@@ -27,21 +27,33 @@ func NewID() string {
 	return idEncoding.EncodeToString(b[:])
 }
 
-// OrganizationName is an organization's name in tokens and addresses:
-// lower-case letters, digits and inner dashes, at most 63, as in a host name.
+// OrganizationName is an organization's name in tokens and addresses, or a
+// user's: lower-case letters, digits and inner "-", "_" and ".", at most 63.
 type OrganizationName string
+
+// FoldOrganizationName returns the name that stands for one with capitals.
+func FoldOrganizationName(s string) OrganizationName {
+	return OrganizationName(strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s))
+}
 
 // ParseOrganizationName checks a name from outside.
 func ParseOrganizationName(s string) (OrganizationName, error) {
-	ok := len(s) > 0 && len(s) <= 63 && s[0] != '-' && s[len(s)-1] != '-'
+	const inner = "-_."
+	ok := len(s) > 0 && len(s) <= 63 && !strings.ContainsRune(inner, rune(s[0])) && !strings.ContainsRune(inner, rune(s[len(s)-1]))
 	for i := range len(s) {
 		c := s[i]
-		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-')
+		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.IndexByte(inner, c) >= 0)
 	}
 	if !ok {
-		return "", Errorf(Invalid, "organization name %q: use 1 to 63 lower-case letters, digits and inner dashes", Clip(s))
+		return "", Errorf(Invalid, "organization name %q: use 1 to 63 lower-case letters, digits and inner \"-\", \"_\" and \".\"", Clip(s))
 	}
-	if reservedOrganization[s] {
+	// What ends so means something in an address, or is a file at its root.
+	if reservedOrganization[s] || strings.HasSuffix(s, ".git") || strings.HasSuffix(s, ".json") || strings.HasSuffix(s, ".txt") || strings.HasSuffix(s, ".ico") {
 		return "", Errorf(Invalid, "organization name %q is reserved", s)
 	}
 	return OrganizationName(s), nil

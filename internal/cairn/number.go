@@ -17,6 +17,10 @@ type NumberKind string
 const (
 	RepositoryNumber NumberKind = "repository" // Numbered.ID is empty
 	WebhookNumber    NumberKind = "webhook"
+	// OrganizationNumber is that of a user too, whose organization it is. Its ID
+	// is empty.
+	OrganizationNumber NumberKind = "organization"
+	TeamNumber         NumberKind = "team"
 )
 
 // Numbered is a thing that has a number, or may get one. What belongs to a

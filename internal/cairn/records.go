@@ -55,6 +55,13 @@ type Repository struct {
 	// Syncing tells that its first sync is under way: what it will hold is not
 	// there yet.
 	Syncing bool
+	// Public tells that everybody may read it, without a credential.
+	Public bool
+	// Description is for people.
+	Description string
+	// Parent is the repository that it was forked from; empty if from none. It
+	// may be gone.
+	Parent RepositoryID
 }
 
 // Ref is a name and the object that it names.

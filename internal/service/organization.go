@@ -96,6 +96,12 @@ func (s *Service) ListOrganizations(ctx context.Context, who cairn.Actor, cursor
 // the tenant has repositories.
 func (s *Service) DeleteOrganization(ctx context.Context, who cairn.Actor, name cairn.OrganizationName) error {
 	err := s.updateOrganization(ctx, who, name, func(tx cairn.Tx, org cairn.Organization) error {
+		if _, err := tx.Users().Get(cairn.UserID(org.ID)); !errors.Is(err, cairn.NotFound) {
+			if err == nil {
+				err = cairn.Errorf(cairn.Denied, "%q is the organization of the user of that name; delete the user", name)
+			}
+			return err
+		}
 		return tx.Organizations().Delete(org.ID)
 	})
 	if errors.Is(err, cairn.Conflict) {

@@ -26,7 +26,13 @@ const defaultBranchName = "main"
 type NewRepository struct {
 	Name          cairn.RepositoryName
 	DefaultBranch string // short; empty means main
+	Description   string
+	Public        bool // everybody may read it
 }
+
+// maxDescription is the longest description of a repository in bytes: 512
+// characters of any kind.
+const maxDescription = 2048
 
 // CreateRepository makes an empty repository; Conflict if the name is taken.
 // The name of a deleted repository is free again.
@@ -41,8 +47,11 @@ func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewR
 	if err != nil {
 		return cairn.Repository{}, err
 	}
+	if err := cairn.CheckText("description", in.Description, maxDescription); err != nil {
+		return cairn.Repository{}, err
+	}
 	row := newRepository(who.Organization, in.Name)
-	row.DefaultBranch = branch
+	row.DefaultBranch, row.Description, row.Public = branch, in.Description, in.Public
 	row.Format = git.SHA1
 	row.CreatedAt = s.now().UTC()
 	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
@@ -108,7 +117,7 @@ func (s *Service) tryFork(ctx context.Context, who cairn.Actor, in NewFork, bran
 	}
 	row := newRepository(who.Organization, in.Name)
 	made, err := s.store.Fork(ctx, source.RepositoryKey, source.Version, who.Name, func(from cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
-		row.DefaultBranch = from.DefaultBranch
+		row.DefaultBranch, row.Parent = from.DefaultBranch, from.Repository
 		if branch != "" {
 			row.DefaultBranch = branch
 		}
@@ -175,6 +184,29 @@ func (s *Service) Repository(ctx context.Context, who cairn.Actor, name cairn.Re
 	err := s.metadata.View(ctx, func(tx cairn.Tx) (err error) {
 		found, err = findRepository(tx, who, name)
 		return err
+	})
+	return found, err
+}
+
+// DescribeRepository changes what a repository says of itself, and whether
+// everybody may read it.
+func (s *Service) DescribeRepository(ctx context.Context, who cairn.Actor, name cairn.RepositoryName, description string, public bool) (cairn.Repository, error) {
+	if err := authorize(who, name, cairn.RepoAdmin); err != nil {
+		return cairn.Repository{}, err
+	}
+	if err := cairn.CheckText("description", description, maxDescription); err != nil {
+		return cairn.Repository{}, err
+	}
+	var found cairn.Repository
+	err := s.metadata.Update(ctx, func(tx cairn.Tx) (err error) {
+		if found, err = findRepository(tx, who, name); err != nil {
+			return err
+		}
+		if found, err = tx.Repositories().Advance(found.RepositoryKey); err != nil {
+			return err
+		}
+		found.Description, found.Public = description, public
+		return tx.Repositories().Describe(found.RepositoryKey, description, public)
 	})
 	return found, err
 }

@@ -37,6 +37,7 @@ type Service struct {
 	enqueued       func(cairn.JobKind)
 	keys           keyCache
 	used           keyUses
+	passwords      *passwords
 	commits        batcher[*queuedCommit]
 	changes        changeCache
 	logs           logCache
@@ -88,6 +89,7 @@ func New(o Options) *Service {
 		changed:        o.Changed,
 		enqueued:       o.Enqueued,
 
+		passwords:  newPasswords(),
 		streams:    newStreams(),
 		streamBeat: streamBeat,
 		streamPoll: streamPoll,

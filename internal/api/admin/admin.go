@@ -48,6 +48,13 @@ func (f *face) routes() map[string]api.Handler {
 		"POST /admin/v1/organizations/{organization}/repositories/{name}/fsck": f.checkRepository,
 		"POST /admin/v1/organizations/{organization}/repositories/{name}/gc":   f.repackRepository,
 		"POST /admin/v1/gc": f.collectGarbage,
+
+		"GET /admin/v1/users":                          f.listUsers,
+		"POST /admin/v1/users":                         f.createUser,
+		"DELETE /admin/v1/users/{user}":                f.deleteUser,
+		"GET /admin/v1/users/{user}/tokens":            f.listUserTokens,
+		"POST /admin/v1/users/{user}/tokens":           f.createUserToken,
+		"DELETE /admin/v1/users/{user}/tokens/{token}": f.deleteUserToken,
 	}
 }
 

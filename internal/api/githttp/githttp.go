@@ -1,10 +1,10 @@
 // Package githttp is the face for Git clients: smart HTTP (gitprotocol-http(5))
 // below /{repository}.git and its two siblings, +ephemeral.git and
 // +import.git. With a token that an organization signed, the organization is
-// the token's and the repository may hold slashes; with the operator's token,
-// an API key or a token made from one the first segment names the organization.
-// Its rule is that it only takes HTTP apart: what the protocol says is up to
-// package service. The dumb protocol is refused.
+// the token's and the repository may hold slashes; with any other credential,
+// and with none, the first segment names the organization. Its rule is that it
+// only takes HTTP apart: what the protocol says is up to package service. The
+// dumb protocol is refused.
 package githttp
 
 import (
@@ -100,6 +100,8 @@ type request struct {
 	version    int
 }
 
+var errNoCredential = cairn.Errorf(cairn.Unauthenticated, "a token is required as the password")
+
 // errNotGit stands for paths and methods that smart HTTP does not have.
 var errNotGit = cairn.Errorf(cairn.NotFound, "not found; this server speaks Git's smart HTTP only")
 
@@ -113,20 +115,24 @@ func (f *Face) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	api.NoteRoute(r, "git "+strings.TrimPrefix(q.service, "git-"))
-	if api.Token(r) == "" {
-		return cairn.Errorf(cairn.Unauthenticated, "a token is required as the password")
+	path, err := q.parseRemote(path)
+	if err != nil {
+		return err
 	}
 	who, path, err := f.actor(r, path)
 	if err != nil {
 		return err
 	}
-	if err := q.parseRepository(path); err != nil {
-		return err
+	if q.repository, err = cairn.ParseRepositoryName(path); err != nil {
+		return cairn.Errorf(cairn.NotFound, "repository %q not found", cairn.Clip(path))
 	}
 	if who, err = f.service.For(r.Context(), who, q.repository); err != nil {
 		return err
 	}
 	session, err := f.service.OpenGit(r.Context(), who, q.repository, q.remote, q.service == receivePack)
+	if cairn.KindOf(err) == cairn.Denied && r.Header.Get("Authorization") == "" {
+		return errNoCredential // so that Git asks its user for one
+	}
 	if err != nil {
 		return err
 	}
@@ -169,6 +175,8 @@ func (q *request) parseRest(r *http.Request, rest string) error {
 var errMethod = errors.New("method not allowed")
 
 // actor finds out who asks, and which part of the path names the repository.
+// The credential says how the address is meant: a token that an organization
+// signed is of that organization, with any other the path begins with one.
 func (f *Face) actor(r *http.Request, path string) (cairn.Actor, string, error) {
 	if _, err := f.auth.Operator(r); err == nil {
 		org, repository, ok := strings.Cut(path, "/")
@@ -178,29 +186,33 @@ func (f *Face) actor(r *http.Request, path string) (cairn.Actor, string, error) 
 		who, err := f.auth.OperatorOf(r, org)
 		return who, repository, err
 	}
-	if !service.IsKeyCredential(api.Token(r)) {
-		who, err := f.auth.Actor(r)
-		return who, path, err
+	token := api.Token(r)
+	org, repository, named := strings.Cut(path, "/")
+	switch {
+	case service.IsKeyCredential(token):
+		who, err := f.auth.KeyActor(r)
+		if err == nil && (!named || org != string(who.Organization.Name)) {
+			err = cairn.Errorf(cairn.NotFound, "not found; with an API key the address is /{organization}/{repository}.git")
+		}
+		return who, repository, err
+	case named && !api.IsSigned(token):
+		who, found, err := f.auth.GitActor(r, org, repository)
+		return who, string(found.Name), err
+	case token == "":
+		return cairn.Actor{}, "", errNoCredential
 	}
-	who, err := f.auth.KeyActor(r)
-	if err != nil {
-		return who, "", err
-	}
-	org, repository, ok := strings.Cut(path, "/")
-	if !ok || org != string(who.Organization.Name) {
-		return who, "", cairn.Errorf(cairn.NotFound, "not found; with an API key the address is /{organization}/{repository}.git")
-	}
-	return who, repository, nil
+	who, err := f.auth.Actor(r)
+	return who, path, err
 }
 
-// parseRepository reads the repository and the remote from their part of the
-// path, which is unescaped segment by segment.
-func (q *request) parseRepository(path string) error {
+// parseRemote reads the remote from the part of the path that names a
+// repository, and returns the rest, which is unescaped segment by segment.
+func (q *request) parseRemote(path string) (string, error) {
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
 		decoded, err := url.PathUnescape(s)
 		if err != nil {
-			return cairn.Errorf(cairn.Invalid, "bad escape in the path")
+			return "", cairn.Errorf(cairn.Invalid, "bad escape in the path")
 		}
 		segments[i] = decoded
 	}
@@ -210,12 +222,7 @@ func (q *request) parseRepository(path string) error {
 	} else if s, ok := strings.CutSuffix(name, "+import"); ok {
 		name, q.remote = s, service.ImportRemote
 	}
-	repository, err := cairn.ParseRepositoryName(name)
-	if err != nil {
-		return cairn.Errorf(cairn.NotFound, "repository %q not found", cairn.Clip(name))
-	}
-	q.repository = repository
-	return nil
+	return name, nil
 }
 
 // exchange carries out a POST.

@@ -9,8 +9,11 @@ import (
 
 type organizations struct{ *Tx }
 
+// organizationColumns are what many reads.
+const organizationColumns = `id, name, created_at`
+
 func (t organizations) Create(o cairn.Organization) error {
-	n, err := t.exec(`INSERT INTO organizations (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+	n, err := t.exec(`INSERT INTO organizations (`+organizationColumns+`) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 		string(o.ID), string(o.Name), micros(o.CreatedAt))
 	if err != nil {
 		return err
@@ -22,29 +25,28 @@ func (t organizations) Create(o cairn.Organization) error {
 }
 
 func (t organizations) Find(name cairn.OrganizationName) (cairn.Organization, error) {
-	list, err := t.many(`SELECT id, name, created_at FROM organizations WHERE name = $1`, string(name))
+	return t.one(`WHERE name = $1`, string(name))
+}
+
+func (t organizations) Get(id cairn.OrganizationID) (cairn.Organization, error) {
+	return t.one(`WHERE id = $1`, string(id))
+}
+
+func (t organizations) one(where string, arg driver.Value) (cairn.Organization, error) {
+	list, err := t.many(`SELECT `+organizationColumns+` FROM organizations `+where, arg)
 	if err != nil {
 		return cairn.Organization{}, err
 	}
 	if len(list) == 0 {
-		return cairn.Organization{}, cairn.Errorf(cairn.NotFound, "organization %q not found", cairn.Clip(string(name)))
+		return cairn.Organization{}, errNoOrganization
 	}
 	return list[0], nil
 }
 
-func (t organizations) Get(id cairn.OrganizationID) (cairn.Organization, error) {
-	list, err := t.many(`SELECT id, name, created_at FROM organizations WHERE id = $1`, string(id))
-	if err == nil && len(list) == 0 {
-		err = cairn.Errorf(cairn.NotFound, "organization not found")
-	}
-	if err != nil {
-		return cairn.Organization{}, err
-	}
-	return list[0], nil
-}
+var errNoOrganization = cairn.Errorf(cairn.NotFound, "organization not found")
 
 func (t organizations) List(after cairn.OrganizationName, n int) ([]cairn.Organization, error) {
-	return t.many(`SELECT id, name, created_at FROM organizations WHERE name > $1 ORDER BY name LIMIT CAST($2 AS BIGINT)`, string(after), limit(n))
+	return t.many(`SELECT `+organizationColumns+` FROM organizations WHERE name > $1 ORDER BY name LIMIT CAST($2 AS BIGINT)`, string(after), limit(n))
 }
 
 func (t organizations) many(query string, args ...driver.Value) (list []cairn.Organization, err error) {
@@ -54,6 +56,31 @@ func (t organizations) many(query string, args ...driver.Value) (list []cairn.Or
 		})
 	})
 	return list, err
+}
+
+func (t organizations) Profile(id cairn.OrganizationID) (p cairn.Profile, err error) {
+	found := false
+	err = t.query(Read, `SELECT spelling, full_name, description, website, location FROM organizations WHERE id = $1`, values(string(id)), func(r *Row) {
+		p, found = profile(r, 0), true
+	})
+	if err == nil && !found {
+		err = errNoOrganization
+	}
+	return p, err
+}
+
+// profile reads the columns of a profile from the given one on.
+func profile(r *Row, i int) cairn.Profile {
+	return cairn.Profile{Spelling: r.Text(i), FullName: r.Text(i + 1), Description: r.Text(i + 2), Website: r.Text(i + 3), Location: r.Text(i + 4)}
+}
+
+func (t organizations) SetProfile(id cairn.OrganizationID, p cairn.Profile) error {
+	n, err := t.exec(`UPDATE organizations SET spelling = $1, full_name = $2, description = $3, website = $4, location = $5 WHERE id = $6`,
+		p.Spelling, p.FullName, p.Description, p.Website, p.Location, string(id))
+	if err == nil && n == 0 {
+		err = errNoOrganization
+	}
+	return err
 }
 
 func (t organizations) Delete(id cairn.OrganizationID) error {
@@ -69,9 +96,12 @@ func (t organizations) Delete(id cairn.OrganizationID) error {
 		return err
 	}
 	if n == 0 {
-		return cairn.Errorf(cairn.NotFound, "organization not found")
+		return errNoOrganization
 	}
-	for _, table := range []string{`public_keys`, `api_keys`, `jobs`, `webhooks`, `deliveries`, `numbers`, `access_keys`, `projects`} {
+	for _, table := range []string{
+		`public_keys`, `api_keys`, `jobs`, `webhooks`, `deliveries`, `numbers`, `access_keys`, `projects`,
+		`teams`, `team_members`, `team_repositories`, `collaborators`,
+	} {
 		if _, err := t.exec(`DELETE FROM `+table+` WHERE organization = $1`, string(id)); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,15 +15,16 @@ import (
 type repositories struct{ *Tx }
 
 // numRepositoryColumns is how many repositoryColumns are.
-const numRepositoryColumns = 12
+const numRepositoryColumns = 15
 
 // repositoryColumns are what repository reads.
-const repositoryColumns = `organization, id, name, default_branch, format, created_at, deleted_at, version, fence, upstream, syncing, purged_at`
+const repositoryColumns = `organization, id, name, default_branch, format, created_at, deleted_at, version, fence, upstream, syncing, purged_at, public, description, parent`
 
 func (t repositories) Create(r cairn.Repository) error {
-	n, err := t.exec(`INSERT INTO repositories (`+repositoryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`,
+	n, err := t.exec(`INSERT INTO repositories (`+repositoryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
 		string(r.Organization), string(r.Repository), string(r.Name), []byte(r.DefaultBranch), int64(r.Format),
-		micros(r.CreatedAt), laterMicros(r.DeletedAt), r.Version, r.Fence, upstreamText(r.Upstream), flag(r.Syncing), laterMicros(r.PurgedAt))
+		micros(r.CreatedAt), laterMicros(r.DeletedAt), r.Version, r.Fence, upstreamText(r.Upstream), flag(r.Syncing), laterMicros(r.PurgedAt),
+		flag(r.Public), r.Description, string(r.Parent))
 	if err != nil {
 		return err
 	}
@@ -35,6 +37,45 @@ func (t repositories) Create(r cairn.Repository) error {
 func (t repositories) Find(org cairn.OrganizationID, name cairn.RepositoryName) (cairn.Repository, error) {
 	return t.one(Read, `SELECT `+repositoryColumns+` FROM repositories
 		WHERE organization = $1 AND name = $2 AND deleted_at IS NULL`, string(org), string(name))
+}
+
+func (t repositories) FindFolded(org cairn.OrganizationID, name cairn.RepositoryName) (cairn.Repository, error) {
+	r, err := t.Find(org, name)
+	if !errors.Is(err, cairn.NotFound) {
+		return r, err
+	}
+	folded := lowerASCII(string(name))
+	if r, err = t.Find(org, cairn.RepositoryName(folded)); !errors.Is(err, cairn.NotFound) {
+		return r, err
+	}
+	return t.one(Read, `SELECT `+repositoryColumns+` FROM repositories
+		WHERE organization = $1 AND lower(name) = $2 AND deleted_at IS NULL AND name <> lower(name) ORDER BY name LIMIT 1`, string(org), folded)
+}
+
+func (t repositories) Public(text string, after cairn.RepositoryKey, n int) ([]cairn.Repository, error) {
+	const of = ` WHERE public = 1 AND deleted_at IS NULL AND (organization, id) > ($1, $2)`
+	const tail = ` ORDER BY organization, id LIMIT CAST($3 AS BIGINT)`
+	args := values(string(after.Organization), string(after.Repository), limit(n))
+	if text == "" {
+		return t.many(`SELECT `+repositoryColumns+` FROM repositories`+of+tail, args...)
+	}
+	return t.many(`SELECT `+repositoryColumns+` FROM repositories`+of+`
+		AND (lower(name) LIKE CAST($4 AS TEXT) ESCAPE '!' OR lower(description) LIKE CAST($4 AS TEXT) ESCAPE '!')`+tail, append(args, contains(text))...)
+}
+
+func (t repositories) Forks(key cairn.RepositoryKey, n int) ([]cairn.Repository, error) {
+	return t.many(`SELECT `+repositoryColumns+` FROM repositories
+		WHERE organization = $1 AND parent = $2 AND parent <> '' AND deleted_at IS NULL ORDER BY id LIMIT CAST($3 AS BIGINT)`,
+		string(key.Organization), string(key.Repository), limit(n))
+}
+
+func (t repositories) Describe(key cairn.RepositoryKey, description string, public bool) error {
+	if _, err := t.version(key); err != nil {
+		return err
+	}
+	_, err := t.exec(`UPDATE repositories SET description = $1, public = $2 WHERE organization = $3 AND id = $4`,
+		description, flag(public), string(key.Organization), string(key.Repository))
+	return err
 }
 
 func (t repositories) Get(key cairn.RepositoryKey) (cairn.Repository, error) {
@@ -111,7 +152,7 @@ func (t repositories) List(org cairn.OrganizationID, query string, after cairn.R
 	return t.many(`SELECT `+repositoryColumns+` FROM repositories
 		WHERE organization = $1 AND name > $2 AND deleted_at IS NULL AND lower(name) LIKE CAST($3 AS TEXT) ESCAPE '!'
 		ORDER BY name LIMIT CAST($4 AS BIGINT)`,
-		string(org), string(after), "%"+likeEscape.Replace(lowerASCII(query))+"%", limit(n))
+		string(org), string(after), contains(query), limit(n))
 }
 
 func (t repositories) Page(org cairn.OrganizationID, folder, query string, offset, n int) ([]cairn.Repository, int, error) {
@@ -125,7 +166,7 @@ func (t repositories) Page(org cairn.OrganizationID, folder, query string, offse
 		args = append(args, strings.TrimSuffix(folder, "/")+"0") // what follows a slash
 	}
 	if query != "" {
-		args = append(args, int64(utf8.RuneCountInString(folder))+1, "%"+likeEscape.Replace(lowerASCII(query))+"%")
+		args = append(args, int64(utf8.RuneCountInString(folder))+1, contains(query))
 		where += fmt.Sprintf(` AND substr(lower(name), CAST($%d AS INTEGER)) LIKE CAST($%d AS TEXT) ESCAPE '!'`, len(args)-1, len(args))
 	}
 	total := 0
@@ -137,6 +178,9 @@ func (t repositories) Page(org cairn.OrganizationID, folder, query string, offse
 		fmt.Sprintf(` ORDER BY name LIMIT CAST($%d AS BIGINT) OFFSET CAST($%d AS BIGINT)`, len(args)+1, len(args)+2), append(args, limit(n), limit(offset))...)
 	return list, total, err
 }
+
+// contains is the pattern for lower-case text that holds the given one.
+func contains(text string) string { return "%" + likeEscape.Replace(lowerASCII(text)) + "%" }
 
 var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
@@ -216,6 +260,7 @@ var purgedTables = []struct{ name, key string }{
 	{"upstream_refs", "name"}, {"git_credentials", "id"}, {"webhooks", "id"}, {"deliveries", "webhook, sequence"},
 	{"numbers", "kind, id"},
 	{"changes", "change_id, commit_id"}, {"changes_noted", "repository"},
+	{"collaborators", "user_id"}, {"team_repositories", "team"},
 }
 
 func (t repositories) Purge(key cairn.RepositoryKey, at time.Time, rows int) (bool, error) {
@@ -280,5 +325,8 @@ func repository(row *Row) cairn.Repository {
 		Upstream:      upstream(row.Text(9)),
 		Syncing:       row.Int(10) != 0,
 		PurgedAt:      row.Moment(11),
+		Public:        row.Int(12) != 0,
+		Description:   row.Text(13),
+		Parent:        cairn.RepositoryID(row.Text(14)),
 	}
 }

@@ -104,6 +104,12 @@ func (t *Tx) Credentials() cairn.Credentials { return credentials{t} }
 // Changes returns which commits changes have had.
 func (t *Tx) Changes() cairn.Changes { return changes{t} }
 
+// Users returns the users with their tokens.
+func (t *Tx) Users() cairn.Users { return users{t} }
+
+// Roles returns what users may do.
+func (t *Tx) Roles() cairn.Roles { return roles{t} }
+
 // exec runs a statement that writes and returns how many rows it changed.
 func (t *Tx) exec(query string, args ...driver.Value) (int64, error) {
 	ctx, err := t.begin(Write)

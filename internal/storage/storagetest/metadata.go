@@ -34,6 +34,8 @@ func TestMetadata(t *testing.T, open func(testing.TB) cairn.Metadata) {
 		{"Upstreams", upstreamCases},
 		{"Credentials", credentialCases},
 		{"Changes", changeCases},
+		{"Users", userCases},
+		{"Roles", roleCases},
 		{"Transactions", transactionCases},
 		{"Concurrency", concurrencyCases},
 		{"Model", modelCases},

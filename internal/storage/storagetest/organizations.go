@@ -25,7 +25,7 @@ var organizationCases = map[string]func(*testing.T, store){
 				if got, err = tx.Organizations().Get(o.ID); err != nil {
 					return err
 				}
-				same(t, "got by id", got, o)
+				same(t, "found by id", got, o)
 			}
 			for _, c := range []struct {
 				after cairn.OrganizationName
@@ -50,7 +50,25 @@ var organizationCases = map[string]func(*testing.T, store){
 			_, err := tx.Organizations().Get("nobody")
 			return err
 		})
+		s.absent(func(tx cairn.Tx) error {
+			_, err := tx.Organizations().Profile("nobody")
+			return err
+		})
+		s.refuse(cairn.NotFound, func(tx cairn.Tx) error { return tx.Organizations().SetProfile("nobody", cairn.Profile{}) })
 		s.refuse(cairn.NotFound, func(tx cairn.Tx) error { return tx.Organizations().Delete("nobody") })
+	},
+	"a profile is replaced whole": func(t *testing.T, s store) {
+		s.update(func(tx cairn.Tx) error { return tx.Organizations().Create(cairn.Organization{ID: "1", Name: "acme"}) })
+		for _, want := range []cairn.Profile{
+			{}, {Spelling: "Acme", FullName: "Acme Ltd", Description: "Anvils.", Website: "https://acme.example", Location: "Ayers Rock"}, {Spelling: "ACME"},
+		} {
+			s.update(func(tx cairn.Tx) error { return tx.Organizations().SetProfile("1", want) })
+			s.view(func(tx cairn.Tx) error {
+				got, err := tx.Organizations().Profile("1")
+				same(t, "profile", got, want)
+				return err
+			})
+		}
 	},
 	"a name is taken once": func(_ *testing.T, s store) {
 		s.update(func(tx cairn.Tx) error { return tx.Organizations().Create(cairn.Organization{ID: "1", Name: "acme"}) })
