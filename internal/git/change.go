@@ -218,16 +218,20 @@ func IsConflictEntry(name string) bool {
 	return strings.HasPrefix(name, ConflictFolderPrefix) || name == ConflictReadme
 }
 
+// ConflictEntryName is the name of the folder for a tree of a conflict.
+func ConflictEntryName(i int) string {
+	if i%2 == 1 {
+		return fmt.Sprintf("%s%d", conflictBasePrefix, i/2)
+	}
+	return fmt.Sprintf("%s%d", conflictSidePrefix, i/2)
+}
+
 // ConflictEntries returns the entries of the tree of a conflicted commit, given
 // those of its first tree and the id of the text.
 func ConflictEntries(first []TreeEntry, trees []ObjectID, readme ObjectID) []TreeEntry {
 	var entries []TreeEntry
 	for i, tree := range trees {
-		prefix := conflictSidePrefix
-		if i%2 == 1 {
-			prefix = conflictBasePrefix
-		}
-		entries = append(entries, TreeEntry{Mode: ModeTree, Name: fmt.Sprintf("%s%d", prefix, i/2), ID: tree})
+		entries = append(entries, TreeEntry{Mode: ModeTree, Name: ConflictEntryName(i), ID: tree})
 	}
 	entries = append(entries, TreeEntry{Mode: ModeFile, Name: ConflictReadme, ID: readme})
 	for _, e := range first {

@@ -231,10 +231,7 @@ func (m *Merge) Entry(ctx context.Context, path string) (git.TreeEntry, error) {
 		if !e.Mode.IsTree() {
 			return git.TreeEntry{}, nil
 		}
-		data, written, err := m.view.looseTree(e.ID)
-		if err == nil && !written {
-			data, err = m.view.sn.Tree(ctx, e.ID)
-		}
+		data, err := m.ReadTree(ctx, e.ID)
 		if err != nil {
 			return git.TreeEntry{}, err
 		}

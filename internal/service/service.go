@@ -40,6 +40,7 @@ type Service struct {
 	passwords      *passwords
 	commits        batcher[*queuedCommit]
 	changes        changeCache
+	noted          notedVersions
 	logs           logCache
 	streams        *streams
 	attempts       attempts
