@@ -113,6 +113,15 @@ func anonOf(pid int) (int64, error) {
 // anonOfChildren is the memory of the processes that a process has started and
 // that live, and of theirs.
 func anonOfChildren(pid int) (sum int64) {
+	for _, child := range childrenOf(pid) {
+		if own, err := anonOf(child); err == nil { // else it has ended
+			sum += own + anonOfChildren(child)
+		}
+	}
+	return sum
+}
+
+func childrenOf(pid int) (all []int) {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, list := range lists {
 		children, err := os.ReadFile(list)
@@ -121,20 +130,18 @@ func anonOfChildren(pid int) (sum int64) {
 		}
 		for child := range strings.FieldsSeq(string(children)) {
 			if id, err := strconv.Atoi(child); err == nil {
-				if own, err := anonOf(id); err == nil { // else it has ended
-					sum += own + anonOfChildren(id)
-				}
+				all = append(all, id)
 			}
 		}
 	}
-	return sum
+	return all
 }
 
 // ticksPerSecond is the unit of CPU times in /proc, on every Linux there is.
 const ticksPerSecond = 100
 
 // cpu is the time that the process has computed, user and system, with that of
-// its children that have ended.
+// its children.
 func (p *process) cpu() (time.Duration, error) {
 	pid := p.cmd.Process.Pid
 	var own unix.Timespec
@@ -142,21 +149,40 @@ func (p *process) cpu() (time.Duration, error) {
 	if err := unix.ClockGettime(int32(^pid)<<3|scheduled, &own); err != nil {
 		return 0, err
 	}
+	_, ended, err := ticksOf(pid)
+	return time.Duration(own.Nano()) + (ended+ticksOfChildren(pid))*time.Second/ticksPerSecond, err
+}
+
+// ticksOf is the time that a process, and its children that have ended, have
+// computed.
+func ticksOf(pid int) (own, ended time.Duration, err error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	// The fields after the command's name, which may hold anything but ")".
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	var ticks int64
-	for _, field := range fields[13:15] {
-		n, err := strconv.ParseInt(field, 10, 64)
+	var ticks [4]time.Duration
+	for i := range ticks {
+		n, err := strconv.ParseInt(fields[11+i], 10, 64)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		ticks += n
+		ticks[i] = time.Duration(n)
 	}
-	return time.Duration(own.Nano()) + time.Duration(ticks)*time.Second/ticksPerSecond, nil
+	return ticks[0] + ticks[1], ticks[2] + ticks[3], nil
+}
+
+// ticksOfChildren is the time of the processes that a process has started and
+// that live.
+func ticksOfChildren(pid int) (sum time.Duration) {
+	for _, child := range childrenOf(pid) {
+		own, ended, err := ticksOf(child)
+		if err == nil { // else it has ended
+			sum += own + ended + ticksOfChildren(child)
+		}
+	}
+	return sum
 }
 
 // usage is what something took of a server.

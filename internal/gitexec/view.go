@@ -51,6 +51,14 @@ func (g *Git) NewView(parent string, f git.ObjectFormat) (*View, error) {
 // Close removes the directory and all in it.
 func (v *View) Close() error { return os.RemoveAll(v.dir) }
 
+// CountWritten estimates how many loose objects commands wrote: from one of the
+// 256 directories that git puts them into, as git does itself before it packs
+// them.
+func (v *View) CountWritten() int {
+	some, _ := os.ReadDir(v.Path("objects/17"))
+	return 256 * len(some)
+}
+
 // Path returns the path of something in the directory.
 func (v *View) Path(name string) string { return filepath.Join(v.dir, name) }
 

@@ -114,3 +114,27 @@ func (s *Store) ForgetPast() {
 	defer s.past.mu.Unlock()
 	s.past.items = nil
 }
+
+// MergeProcesses counts the git processes that wait for another merge.
+func (s *Store) MergeProcesses() (n int) {
+	s.views.mu.Lock()
+	defer s.views.mu.Unlock()
+	for _, v := range s.views.idle {
+		if v.merges != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// EndMergeProcesses ends them, as if somebody had killed them.
+func (s *Store) EndMergeProcesses() {
+	s.views.mu.Lock()
+	defer s.views.mu.Unlock()
+	for _, v := range s.views.idle {
+		if v.merges != nil {
+			v.merges.cancel()
+			<-v.merges.ended
+		}
+	}
+}

@@ -8,15 +8,8 @@ import (
 	"github.com/cairn-storage/cairn/internal/gitexec"
 )
 
-// OpenGitView returns a directory in which stock git sees the snapshot's
-// objects, reachable or not, and no refs. The caller closes it, before the
-// snapshot. It costs a link for each pack, and a copy of each inline one. The
-// error matches gitexec.ErrUnavailable where there is no git.
-//
-// Beside the packs lies the commit-graph of the last full repack, if there is
-// one: git finds the parents and trees of commits in it without inflating
-// them.
-func (sn *Snapshot) OpenGitView(ctx context.Context) (*gitexec.View, error) {
+// newGitView is a view of the snapshot's packs and of its commit-graph.
+func (sn *Snapshot) newGitView(ctx context.Context) (*gitexec.View, error) {
 	v, err := sn.openPackView(ctx)
 	if err != nil {
 		return nil, err

@@ -23,7 +23,8 @@ import (
 // them.
 type gitWork struct {
 	*gitexec.View
-	sn *Snapshot
+	sn    *Snapshot
+	leave func() error // ends the use of the view
 }
 
 // errNoGit is the error of what only git can do.
@@ -38,26 +39,26 @@ func (sn *Snapshot) emptyWork() (*gitWork, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gitWork{v, sn}, nil
+	return &gitWork{v, sn, v.Close}, nil
 }
 
 // gitWork makes a view that shows all of the snapshot's packs, those parts of
 // them too that no ref of the repository leads to: what git is asked there must
 // follow from objects that the caller may have.
 func (sn *Snapshot) gitWork(ctx context.Context) (*gitWork, error) {
-	v, err := sn.OpenGitView(ctx)
+	v, err := sn.newGitView(ctx)
 	if errors.Is(err, gitexec.ErrUnavailable) {
 		return nil, errNoGit
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &gitWork{v, sn}, nil
+	return &gitWork{v, sn, v.Close}, nil
 }
 
-// close removes the view with all that git wrote.
+// close removes what git wrote.
 func (v *gitWork) close() {
-	if err := v.Close(); err != nil {
+	if err := v.leave(); err != nil {
 		v.sn.store.options.Logger.Warn("scratch directory left behind", "error", err)
 	}
 }
@@ -80,13 +81,18 @@ func (v *gitWork) run(ctx context.Context, c gitexec.Command) ([]byte, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case limited.Err() != nil:
-		return nil, cairn.Errorf(cairn.TooLarge, "git %s takes longer than %s (git-time)", c.Args[0], o.GitTime)
+		return nil, o.tooSlow(c.Args[0])
 	case out.left < 0:
 		return nil, cairn.Errorf(cairn.TooLarge, "git %s has more than %d bytes to tell", c.Args[0], maxGitOutput)
 	case errors.As(err, &exit) && strings.Contains(exit.Stderr, "ut of memory"):
 		return nil, cairn.Errorf(cairn.TooLarge, "git %s needs more than %d bytes of memory (git-memory)", c.Args[0], o.GitMemory)
 	}
 	return out.Bytes(), err
+}
+
+// tooSlow is the error of a command that ran for GitTime.
+func (o *Options) tooSlow(command string) error {
+	return cairn.Errorf(cairn.TooLarge, "git %s takes longer than %s (git-time)", command, o.GitTime)
 }
 
 // boundedBuffer takes what fits and then fails.

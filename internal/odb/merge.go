@@ -33,6 +33,7 @@ type Merge struct {
 	Conflicts []Conflict // in the order of their paths; none if the merge is clean
 
 	view *gitWork
+	kept *GitView // the same
 }
 
 // Conflict is a path that git could not merge. A version with a zero Mode does
@@ -46,11 +47,14 @@ type Conflict struct {
 // so the outcome is git's own. git reads no attributes there, as in every bare
 // repository, and no configuration but its defaults.
 func (sn *Snapshot) Merge(ctx context.Context, o MergeOrder) (*Merge, error) {
-	v, err := sn.gitWork(ctx)
+	v, err := sn.OpenGitView(ctx)
+	if errors.Is(err, gitexec.ErrUnavailable) {
+		return nil, errNoGit
+	}
 	if err != nil {
 		return nil, err
 	}
-	m := &Merge{view: v}
+	m := &Merge{view: &gitWork{v.View, sn, v.Close}, kept: v}
 	if err := m.run(ctx, o); err != nil {
 		m.Close()
 		return nil, err
@@ -61,7 +65,15 @@ func (sn *Snapshot) Merge(ctx context.Context, o MergeOrder) (*Merge, error) {
 // Close removes what git wrote.
 func (m *Merge) Close() { m.view.close() }
 
+// run asks the process that stays first. What it cannot tell, a command of its
+// own does, which knows the names.
 func (m *Merge) run(ctx context.Context, o MergeOrder) error {
+	if !o.Unrelated {
+		tree, clean, err := m.kept.mergeTree(ctx, o.Ours, o.Theirs)
+		if m.Tree = tree; clean || err != nil {
+			return err
+		}
+	}
 	operands, err := m.nameOperands(o)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package odb
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"strings"
@@ -46,6 +47,33 @@ func FuzzParseMerge(f *testing.F) {
 					t.Fatalf("%q has the version %+v", c.Path, e)
 				}
 			}
+		}
+	})
+}
+
+// FuzzMergeAnswer reads what git merge-tree --stdin may say of a merge: one that
+// is clean gives what parseMerge gives.
+func FuzzMergeAnswer(f *testing.F) {
+	id := strings.Repeat("1f", 20)
+	for _, seed := range []string{
+		"1\x00" + id + "\x00\x00",
+		"0\x00" + id + "\x00100644 " + id + " 1\ta\tb\x00\x001\x00a\tb\x00CONFLICT (contents)\x00text\n\x00\x00",
+		"0\x00" + id + "\x00\x009223372036854775807\x00f\x00CONFLICT\x00text\x00\x00",
+		"1\x00" + id + "\x00100644 " + id + " 1\tf\x00",
+		"2\x00" + id + "\x00\x00",
+		"",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, said []byte) {
+		a := mergeAnswer{bufio.NewReaderSize(bytes.NewReader(said), 16), 1000}
+		tree, clean, err := a.read()
+		if err != nil || !clean {
+			return
+		}
+		end := "\x00" + tree.String() + "\x00\x00"
+		if !strings.HasPrefix(strings.ToLower(string(said)), "1"+end) {
+			t.Fatalf("%q is taken for a clean merge", said)
 		}
 	})
 }

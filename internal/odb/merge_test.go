@@ -48,6 +48,43 @@ func TestAMergeIsBounded(t *testing.T) {
 	}
 }
 
+// TestMergesShareAProcess: one git answers for clean merges and for others, also
+// about commits that came after it started, and when it dies another one does.
+func TestMergesShareAProcess(t *testing.T) {
+	t.Parallel()
+	r := sides(t, func(w io.Writer, branch string) {
+		writeFile(w, "f", map[string]string{"base": "1\n2\n3\n4\n5\n", "ours": "1\n2\n3\n4\nfive\n", "theirs": "one\n2\n3\n4\n5\n"}[branch])
+	})
+	f := newFixture(t, withGit(t))
+	key := f.repository(t, "app")
+	f.load(t, key, r)
+	merge := func(ours, theirs git.ObjectID) (tree string, conflicts int) {
+		t.Helper()
+		m, err := f.snapshot(t, key).Merge(t.Context(), odb.MergeOrder{Ours: ours, Theirs: theirs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		return m.Tree.String(), len(m.Conflicts)
+	}
+	want := strings.TrimSpace(r.Git("merge-tree", "--write-tree", "ours", "theirs"))
+	sn := f.snapshot(t, key)
+	ours, theirs := tip(t, sn, "ours"), tip(t, sn, "theirs")
+	for range 3 {
+		if got, conflicts := merge(ours, theirs); got != want || conflicts > 0 {
+			t.Errorf("got tree %s, %d conflicts; want %s", got, conflicts, want)
+		}
+		later := f.commit(t, key, "refs/heads/ours", map[string]string{"f": "1st\n2\n3\n4\n5\n"})
+		if _, conflicts := merge(later, theirs); conflicts != 1 {
+			t.Errorf("%d conflicts, want 1", conflicts)
+		}
+		if n := f.store.MergeProcesses(); n != 1 {
+			t.Errorf("%d processes wait, want 1", n)
+		}
+		f.store.EndMergeProcesses()
+	}
+}
+
 // tip is where a branch is.
 func tip(t testing.TB, sn *odb.Snapshot, branch string) git.ObjectID {
 	t.Helper()

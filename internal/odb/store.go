@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -97,6 +98,9 @@ type Store struct {
 	snapshots snapshotCache
 	responses responseCache
 	past      pastStates
+	views     keptViews
+
+	noMergeProcess atomic.Bool // git's merges do not work in a process that stays
 
 	repacksMu sync.Mutex
 	repacks   map[cairn.RepositoryKey]map[cairn.PackID]bool // under way, with the packs that they replace
@@ -161,6 +165,7 @@ func emptyDir(dir string) error {
 // Close lets go of all packs. No snapshot may be in use any more; the two
 // stores stay open.
 func (s *Store) Close() error {
+	s.closeViews()
 	s.responses.close()
 	s.snapshots.clear()
 	s.objects.InvalidateAll()
