@@ -27,6 +27,7 @@ func (s *Server) startJobs() {
 		Metadata: s.metadata,
 		Logger:   s.logger,
 		Kinds:    s.jobKinds(),
+		Alone:    true, // as long as the directory is locked
 		Ended:    metrics.ended,
 	}))
 	metrics.running = s.jobs.Load().Running

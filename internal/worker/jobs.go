@@ -39,6 +39,9 @@ type JobOptions struct {
 	// enqueued, Lease how long a job is another's after the process that had
 	// it is gone. Defaults: 10 seconds, 1 minute.
 	Poll, Lease time.Duration
+	// Alone says that no other process runs these jobs: what is claimed at the
+	// start was claimed by one that is gone, and is due soon.
+	Alone bool
 	// Now is the clock by which jobs are due; nil means time.Now.
 	Now func() time.Time
 	// Ended is told of every run: how long the job waited beyond the time at
@@ -146,8 +149,40 @@ func (q *jobQueue) look() {
 	}
 }
 
+// maxReclaimed bounds how many jobs are looked at for claims at the start.
+const maxReclaimed = 1000
+
+// reclaim makes jobs due whose process is gone: soon the first time, and after
+// an ever longer time, up to the lease, those at which it ended more often, as
+// they may be why. Those beyond the bound wait until their claims end.
+func (r *JobRunner) reclaim(ctx context.Context, kind cairn.JobKind) error {
+	now := r.options.Now()
+	ends := now.Add(r.options.Lease)
+	return r.options.Metadata.Update(ctx, func(tx cairn.Tx) error {
+		claimed, err := tx.Jobs().Due(kind, ends, nil, maxReclaimed)
+		if err != nil {
+			return err
+		}
+		for _, job := range claimed {
+			due := now.Add(cairn.BackOff(job.Attempts, time.Second, r.options.Lease))
+			if job.Claim == "" || !due.Before(job.DueAt) {
+				continue
+			}
+			if err := tx.Jobs().Retry(job, due, "the process ended while it had the job"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // serve starts the jobs of one kind as they come due and places are free.
 func (r *JobRunner) serve(ctx context.Context, q *jobQueue) {
+	if r.options.Alone {
+		if err := r.reclaim(ctx, q.Kind); err != nil && ctx.Err() == nil {
+			r.options.Logger.Warn("jobs of a process that is gone wait until their claims end", "kind", q.Kind, "error", err)
+		}
+	}
 	var failures int
 	for {
 		wait, err := r.startDue(ctx, q)

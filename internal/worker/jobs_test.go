@@ -210,6 +210,38 @@ func TestInterruptedJobIsDueAgain(t *testing.T) {
 	}
 }
 
+// A process that has the store for itself does not wait for the claims of one
+// that was killed, unless jobs may be what ended it.
+func TestJobsOfAProcessThatIsGone(t *testing.T) {
+	t.Parallel()
+	f := newJobFixture(t)
+	keys := map[string]cairn.JobKey{}
+	now := time.Now()
+	for name, attempts := range map[string]int{"once": 1, "always": 9} {
+		keys[name] = f.enqueue("a", name, now.Add(-time.Hour))
+		for i := range attempts {
+			at := now.Add(time.Duration(1+i-attempts) * time.Hour / 60)
+			err := f.m.Update(t.Context(), func(tx cairn.Tx) error {
+				_, err := tx.Jobs().Claim(keys[name], at, at.Add(time.Minute))
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	f.start(JobOptions{Alone: true, Kinds: []JobKind{{Kind: "k", Run: func(_ context.Context, j cairn.Job) error {
+		if j.Name != "once" || j.Attempts != 2 {
+			t.Errorf("ran %s, attempt %d", j.Name, j.Attempts)
+		}
+		return nil
+	}}}})
+	f.ended("k done")
+	if j, err := f.job(keys["always"]); err != nil || j.Attempts != 9 || j.DueAt.Before(now.Add(30*time.Second)) {
+		t.Errorf("got %+v, %v, want that it waits", j, err)
+	}
+}
+
 // The claim of a long job is renewed; who lost it is told to stop.
 func TestLongJobKeepsItsClaim(t *testing.T) {
 	t.Parallel()
