@@ -11,6 +11,8 @@ import (
 	"iter"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +20,7 @@ import (
 	"time"
 
 	"github.com/cairn-storage/cairn/client"
+	"github.com/cairn-storage/cairn/internal/gittest"
 )
 
 func collect[T any](t *testing.T, items iter.Seq2[T, error]) []T {
@@ -77,7 +80,7 @@ func TestEveryOperation(t *testing.T) {
 	t.Run("stories", func(t *testing.T) {
 		for name, story := range map[string]func(*testing.T, *client.Client){
 			"repositories": testRepositories, "commits": testCommits, "branches and tags": testBranchesAndTags, "reading": testReading,
-			"merges": testMerges, "notes": testNotes, "events": testEvents, "the past": testPast, "webhooks": testWebhooks, "sync": testSync,
+			"merges": testMerges, "notes": testNotes, "events": testEvents, "the past": testPast, "webhooks": testWebhooks, "sync": testSync, "upstream": testUpstream,
 		} {
 			t.Run(name, func(t *testing.T) { t.Parallel(); story(t, c) })
 		}
@@ -441,5 +444,37 @@ func testSync(t *testing.T, c *client.Client) {
 	same(t, "updated", must[client.Credential](t)(r.UpdateCredential(ctx, made.ID, "git", "other")).ID, made.ID)
 	if err := r.DeleteCredential(ctx, made.ID); err != nil {
 		t.Error(err)
+	}
+}
+
+// A repository follows one of a stock server.
+func testUpstream(t *testing.T, c *client.Client) {
+	ctx := t.Context()
+	root := t.TempDir()
+	dir := filepath.Join(root, "team", "app.git")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	gittest.Git(t, dir, "init", "-q", "--bare", ".")
+	first := gittest.Open(t, dir).Commit("main", "first", gittest.Files{"a": "1\n"})
+	served := gittest.ServeHTTP(t, root)
+	served.Username, served.Password = "bot", "sesame"
+	must[client.Repository](t)(c.CreateRepository(ctx, client.NewRepository{Name: "mirror", Upstream: &client.Upstream{
+		Provider: "gitea", Host: strings.TrimPrefix(served.URL, "http://"), Owner: "team", Name: "app",
+	}}))
+	r := c.Repo("mirror")
+	must[client.Credential](t)(r.CreateCredential(ctx, "bot", "sesame"))
+	if err := r.PullUpstream(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		b, err := r.Branch(ctx, "main", false)
+		if err == nil {
+			same(t, "main", b.Head, first)
+			return
+		}
+		if !errors.Is(err, client.ErrConflict) && !errors.Is(err, client.ErrNotFound) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { setTimeout } from 'node:timers/promises';
 import * as sdk from '@pierre/storage';
 import { api, commit, repository, storage } from './lib.mjs';
 
@@ -19,6 +20,27 @@ export default {
     await repo.pullUpstream();
     const [listed] = (await storage.listRepos({ q: 'follows' })).repos;
     assert.deepEqual([listed.baseRepo.provider, listed.baseRepo.owner, listed.baseRepo.name], ['gitea', 'o', 'n']);
+  },
+
+  async 'upstreams: a repository follows one with its credential'() {
+    const baseRepo = { provider: 'gitea', owner: 'team', name: 'app', upstreamHost: process.env.UPSTREAM_HOST, defaultBranch: 'main' };
+    const repo = await storage.createRepo({ id: 'mirrored', baseRepo });
+    await storage.createGitCredential({ repoId: 'mirrored', username: 'bot', password: 'sesame' });
+    await repo.pullUpstream();
+    const deadline = Date.now() + 60_000;
+    for (;;) {
+      const branches = await repo.listBranches().then((r) => r.branches, (error) => {
+        assert.equal(error.status, 409); // the first sync goes on
+        return [];
+      });
+      if (branches.length > 0) {
+        assert.deepEqual(branches.map((b) => b.name), ['main']);
+        break;
+      }
+      assert.ok(Date.now() < deadline, 'no sync succeeded');
+      await setTimeout(20);
+    }
+    assert.equal(await (await repo.getFileStream({ path: 'a' })).text(), '1\n');
   },
 
   async 'credentials: one for a repository'() {
