@@ -84,7 +84,9 @@ func (s *Service) attempt(ctx context.Context, w cairn.Webhook, d *cairn.Deliver
 	d.AttemptedAt, d.Status, d.Answer, d.Error = begun, 0, nil, ""
 	key, err := s.secrets.Open(w.Secret, webhookSecretPlace(w))
 	var answer egress.Answer
-	if err == nil {
+	if err != nil {
+		s.logger.Error("webhook cannot be signed", "organization_id", w.Organization, "webhook", PublicWebhookID(w.ID), "error", err)
+	} else {
 		answer, err = s.egress.Post(ctx, w.URL, map[string]string{
 			"Content-Type":       "application/json",
 			"User-Agent":         "Pierre-Webhook/1.0",
