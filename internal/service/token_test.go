@@ -34,6 +34,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/secret"
 	"github.com/cairn-storage/cairn/internal/storage/dir"
 	"github.com/cairn-storage/cairn/internal/storage/sqlite"
+	"github.com/cairn-storage/cairn/internal/storage/storagetest"
 )
 
 // operator is who sets the tests up.
@@ -72,6 +73,8 @@ var testRSA = sync.OnceValue(func() *rsa.PrivateKey {
 	return key
 })
 
+// newTenants returns tenants over a store that runs every function twice, as
+// stores may, or over one that is wrapped otherwise.
 func newTenants(t testing.TB, wrap ...func(cairn.Metadata) cairn.Metadata) *tenants {
 	t.Helper()
 	opened, err := sqlite.OpenMemory(context.Background())
@@ -79,6 +82,9 @@ func newTenants(t testing.TB, wrap ...func(cairn.Metadata) cairn.Metadata) *tena
 		t.Fatal(err)
 	}
 	var metadata cairn.Metadata = opened
+	if _, measured := t.(*testing.B); !measured && len(wrap) == 0 {
+		metadata = storagetest.Rerunning{Metadata: opened}
+	}
 	for _, w := range wrap {
 		metadata = w(metadata)
 	}

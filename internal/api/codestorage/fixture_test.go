@@ -38,6 +38,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/service"
 	"github.com/cairn-storage/cairn/internal/storage/dir"
 	"github.com/cairn-storage/cairn/internal/storage/sqlite"
+	"github.com/cairn-storage/cairn/internal/storage/storagetest"
 )
 
 // world is a server with one organization, over the real service and stores.
@@ -61,7 +62,8 @@ func newWorld(t testing.TB, change ...func(*service.Options)) *world {
 	return newWorldOver(t, metadata, change...)
 }
 
-// newWorldOver returns a world with that store, which it closes.
+// newWorldOver returns a world with that store, which it closes. Every function
+// that is given to the store runs twice, as it may.
 func newWorldOver(t testing.TB, metadata *sqlite.Metadata, change ...func(*service.Options)) *world {
 	t.Helper()
 	var err error
@@ -76,7 +78,7 @@ func newWorldOver(t testing.TB, metadata *sqlite.Metadata, change ...func(*servi
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.store, err = odb.Open(odb.Options{Metadata: metadata, Bucket: bucket, ScratchDir: filepath.Join(root, "scratch"), Git: stockGit})
+	w.store, err = odb.Open(odb.Options{Metadata: storagetest.Rerunning{Metadata: metadata}, Bucket: bucket, ScratchDir: filepath.Join(root, "scratch"), Git: stockGit})
 	if err != nil {
 		t.Fatal(err)
 	}

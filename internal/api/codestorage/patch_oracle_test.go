@@ -10,7 +10,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/gittest"
 )
 
-var patches = flag.Int("patches", 80, "from how many generated pairs of branches patches are made and compared with what git makes of them")
+var patches = flag.Int("patches", 60, "from how many generated pairs of branches patches are made and compared with what git makes of them")
 
 // diffs are the ways in which patches are made.
 var diffs = [][]string{
@@ -23,7 +23,7 @@ var diffs = [][]string{
 // that of git apply --cached --binary, or that both refuse.
 func TestPatchesEqualGits(t *testing.T) {
 	t.Parallel()
-	const batch = 40
+	const batch = 30
 	for seed := range (*patches + batch - 1) / batch {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()

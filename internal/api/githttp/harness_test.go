@@ -30,6 +30,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/service"
 	"github.com/cairn-storage/cairn/internal/storage/dir"
 	"github.com/cairn-storage/cairn/internal/storage/sqlite"
+	"github.com/cairn-storage/cairn/internal/storage/storagetest"
 )
 
 const adminToken = "test-admin-token"
@@ -71,6 +72,9 @@ func start(t testing.TB, change ...func(*config)) *server {
 	s.bucket, err = dir.Open(filepath.Join(s.root, "bucket"))
 	check(t, err)
 	c.odb.Metadata, c.odb.Bucket, c.odb.ScratchDir = metadata, s.bucket, filepath.Join(s.root, "scratch")
+	if _, measured := t.(*testing.B); !measured && c.metadata == nil {
+		c.odb.Metadata = storagetest.Rerunning{Metadata: metadata}
+	}
 	if c.metadata != nil {
 		c.odb.Metadata = c.metadata(metadata)
 	}
