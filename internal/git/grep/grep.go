@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
-	"strings"
 )
 
 // Bounds of a pattern.
@@ -29,11 +28,11 @@ var ErrPattern = errors.New("invalid pattern")
 
 // Pattern is what to look for. It is safe for concurrent use.
 type Pattern struct {
-	line     *regexp.Regexp
-	literals [][]byte // one of which every match holds; none are known if empty
-	fold     bool     // letters are compared without case; literals are small
-	plain    bool     // the pattern is its one literal
-	longest  int      // of a line that is searched
+	line    *regexp.Regexp
+	needs   [][]literal // every match holds one of each; none are known if empty
+	fold    bool        // letters are compared without case; literals are small
+	plain   bool        // the pattern is its one literal
+	longest int         // of a line that is searched
 }
 
 // Compile reads a pattern.
@@ -66,65 +65,15 @@ func Compile(pattern string, caseSensitive bool) (*Pattern, error) {
 	if p.line, err = regexp.Compile(expression); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPattern, err)
 	}
-	for _, l := range required(tree, p.fold) {
-		p.literals = append(p.literals, []byte(l))
+	for _, alternatives := range required(tree, p.fold) {
+		var need []literal
+		for _, text := range alternatives {
+			need = append(need, newLiteral(text))
+		}
+		p.needs = append(p.needs, need)
 	}
-	p.plain = tree.Op == syntax.OpLiteral && len(p.literals) == 1 && !p.fold
+	p.plain = tree.Op == syntax.OpLiteral && len(p.needs) == 1 && !p.fold
 	return p, nil
-}
-
-// maxLiterals is how many literals are looked for side by side.
-const maxLiterals = 6
-
-// required returns literals of which every match holds one; none if that is
-// not known of useful ones. With fold they are small ASCII letters.
-func required(re *syntax.Regexp, fold bool) []string {
-	switch re.Op {
-	case syntax.OpLiteral:
-		text := string(re.Rune)
-		folds := re.Flags&syntax.FoldCase != 0
-		if folds && !fold || len(text) < 2 || strings.ContainsAny(text, "\n\uFFFD") {
-			return nil
-		}
-		if fold {
-			if strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 }) {
-				return nil
-			}
-			text = strings.ToLower(text)
-		}
-		return []string{text}
-	case syntax.OpCapture, syntax.OpPlus:
-		return required(re.Sub[0], fold)
-	case syntax.OpConcat:
-		var best []string
-		for _, sub := range re.Sub {
-			if l := required(sub, fold); shortest(l) > shortest(best) || shortest(l) == shortest(best) && len(l) < len(best) {
-				best = l
-			}
-		}
-		return best
-	case syntax.OpAlternate:
-		var all []string
-		for _, sub := range re.Sub {
-			l := required(sub, fold)
-			if len(l) == 0 || len(all)+len(l) > maxLiterals {
-				return nil
-			}
-			all = append(all, l...)
-		}
-		return all
-	}
-	return nil
-}
-
-func shortest(literals []string) int {
-	n := 0
-	for i, l := range literals {
-		if i == 0 || len(l) < n {
-			n = len(l)
-		}
-	}
-	return n
 }
 
 // Line is a line of a text. Text is without its line feed and is a part of the
@@ -166,13 +115,13 @@ func (p *Pattern) Lines(text []byte, o Options) []Line {
 type search struct {
 	*Pattern
 	text   []byte
-	folded []byte // the text in which literals are looked for
-	places []int  // where each literal is next; -1 unknown, len(text) nowhere
+	folded []byte  // the text in which literals are looked for
+	places [][]int // where each literal of needs is next; -1 unknown, len(text) nowhere
 }
 
 func (p *Pattern) newSearch(text []byte) *search {
 	s := &search{Pattern: p, text: text, folded: text}
-	if len(p.literals) == 0 {
+	if len(p.needs) == 0 {
 		return s
 	}
 	if p.fold {
@@ -182,9 +131,12 @@ func (p *Pattern) newSearch(text []byte) *search {
 		}
 		s.folded = lower(text)
 	}
-	s.places = make([]int, len(p.literals))
-	for i := range s.places {
-		s.places[i] = -1
+	s.places = make([][]int, len(p.needs))
+	for i, need := range p.needs {
+		s.places[i] = make([]int, len(need))
+		for j := range need {
+			s.places[i][j] = -1
+		}
 	}
 	return s
 }
@@ -207,11 +159,9 @@ func (s *search) next(at int) (start, end int) {
 	for at < len(s.text) {
 		start = at
 		if s.places != nil {
-			place := s.candidate(at)
-			if place == len(s.text) {
+			if start = s.candidate(at); start == len(s.text) {
 				return -1, 0
 			}
-			start = at + bytes.LastIndexByte(s.text[at:place], '\n') + 1
 		}
 		end = len(s.text)
 		if n := bytes.IndexByte(s.text[start:], '\n'); n >= 0 {
@@ -225,17 +175,37 @@ func (s *search) next(at int) (start, end int) {
 	return -1, 0
 }
 
-// candidate is where one of the literals is next.
-func (s *search) candidate(at int) int {
-	first := len(s.text)
-	for i, l := range s.literals {
-		if s.places[i] < at {
-			s.places[i] = len(s.text)
-			if n := bytes.Index(s.folded[at:], l); n >= 0 {
-				s.places[i] = at + n
+// candidate returns the next line that holds all that a match needs, from the
+// start of one on: it goes to the line of what is farthest away until nothing is
+// farther. It returns the end of the text if there is none.
+func (s *search) candidate(line int) int {
+	for {
+		farthest := line
+		for i := range s.needs {
+			if farthest = max(farthest, s.place(i, line)); farthest == len(s.text) {
+				return farthest
 			}
 		}
-		first = min(first, s.places[i])
+		start := line + bytes.LastIndexByte(s.text[line:farthest], '\n') + 1
+		if start == line {
+			return line
+		}
+		line = start
+	}
+}
+
+// place is where one of the literals of a need is next.
+func (s *search) place(need, at int) int {
+	first := len(s.text)
+	for i, place := range s.places[need] {
+		if place < at {
+			place = len(s.text)
+			if n := s.needs[need][i].index(s.folded[at:]); n >= 0 {
+				place = at + n
+			}
+			s.places[need][i] = place
+		}
+		first = min(first, place)
 	}
 	return first
 }

@@ -51,7 +51,7 @@ func shown(lines []Line) (out []string) {
 func TestLines(t *testing.T) {
 	t.Parallel()
 	text := "package main\n\nfunc main() {\n\tTODO := 1\n\tx := \"Straße Kelvin\u212a\"\n}\n// fixme: later\n// todo FIXME\nlast line TODO"
-	for _, pattern := range []string{"TODO", "TODO|FIXME", "main", "^}$", "x", "fu.c", "(?:TODO)+", "[a-z]+ := ", "kelvin", "kelvink", "last", `\s$`, "^", "nothing", "(a|b)c|TODO", `line\b`, "(?i)todo", "a\nb", `\x{212a}`} {
+	for _, pattern := range []string{"TODO", "TODO|FIXME", "main", "^}$", "x", "fu.c", "(?:TODO)+", "[a-z]+ := ", "kelvin", "kelvink", "last", `\s$`, "^", "nothing", "(a|b)c|TODO", `line\b`, "(?i)todo", "a\nb", `\x{212a}`, "func.*[a-z]+.*{", "// .*FIXME", "TODO .*TODO", "xx:|(TODO|last).*(:=|TODO)", "kelvin.*xx"} {
 		for _, sensitive := range []bool{true, false} {
 			for _, o := range []Options{{}, {Before: 1, After: 1}, {Before: 3}, {After: 2}, {MaxMatches: 1, After: 1}, {SkipTo: 4, Before: 2}, {MaxLines: 3, Before: 1}} {
 				if o.MaxMatches == 0 {
