@@ -22,7 +22,7 @@ const scanStep = 32
 
 // ScanBlobs reads blobs in the order in which they are stored, several at a
 // time, past the cache, and calls f with the place of each in ids. Calls run
-// side by side, and content is theirs to keep. A blob of more than max bytes is
+// side by side, and content is gone when they return. A blob of more than max bytes is
 // left out. The first error ends the scan.
 func (sn *Snapshot) ScanBlobs(ctx context.Context, ids []git.ObjectID, max int64, f func(i int, content []byte) error) error {
 	found := make([]scanned, len(ids))
@@ -75,15 +75,12 @@ func scan(ctx context.Context, blobs []scanned, max int64, f func(int, []byte) e
 		if i > 0 && blobs[i-1].pack != b.pack {
 			bases = &recentObjects{}
 		}
-		o, err := b.pack.pack.Object(b.offset, bases, max)
+		err := b.pack.pack.Use(b.offset, bases, max, func(o git.Object) error { return f(b.at, o.Data) })
 		var tooLarge *pack.LimitError
 		if errors.As(err, &tooLarge) && tooLarge.Name == "object size" {
 			continue
 		}
 		if err != nil {
-			return err
-		}
-		if err := f(b.at, o.Data); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package pack
 
 import (
 	"encoding/binary"
-	"hash/adler32"
 	"math/bits"
 	"sync"
 )
@@ -31,10 +30,37 @@ func inflate(dst, src []byte) (int, error) {
 	if len(src)-used < 4 {
 		return 0, errShort
 	}
-	if adler32.Checksum(dst) != binary.BigEndian.Uint32(src[used:]) {
+	if adler(dst) != binary.BigEndian.Uint32(src[used:]) {
 		return 0, malformed("zlib checksum is wrong")
 	}
 	return used + 4, nil
+}
+
+// adler is the checksum of a zlib stream, eight bytes at a time: the first sum
+// grows by the bytes, the second by what the first one is after each.
+func adler(data []byte) uint32 {
+	const (
+		modulus = 65521
+		block   = 5552 // bytes for which the sums fit into 32 bits
+		even    = 0x00ff00ff00ff00ff
+	)
+	a, b := uint64(1), uint64(0)
+	for len(data) > 0 {
+		part := data[:min(len(data), block)]
+		data = data[len(part):]
+		for ; len(part) >= 8; part = part[8:] {
+			w := binary.LittleEndian.Uint64(part)
+			x, y := w&even, w>>8&even
+			b += 8*a + (x*0x0008000600040002+y*0x0007000500030001)>>48
+			a += (x + y) * 0x0001000100010001 >> 48
+		}
+		for _, c := range part {
+			a += uint64(c)
+			b += a
+		}
+		a, b = a%modulus, b%modulus
+	}
+	return uint32(b<<16 | a)
 }
 
 // inflatePrefix fills as much of dst as the zlib stream at the start of src
@@ -424,8 +450,113 @@ func (r *bitReader) stored(dst []byte, op int, prefix bool) (int, error) {
 	return op + size, nil
 }
 
+// bulk decodes a compressed block as long as neither the input nor the room can
+// end within a step: there is much less to ask. It tells whether the block has
+// ended.
+func (r *bitReader) bulk(dst []byte, op int, lit *[litTable]uint32, dist *[distTable]uint32) (filled int, end bool, err error) {
+	const (
+		reads  = 16      // bytes of input that a step looks at
+		writes = 258 + 8 // bytes of output that one makes, and those that the next overwrites
+	)
+	src, at, hold, n := r.src, r.at, r.bits, r.n
+	for len(src)-at >= reads && len(dst)-op >= writes {
+		hold |= binary.LittleEndian.Uint64(src[at:]) << (n & 63)
+		at += int((63 - n) >> 3)
+		n |= 56
+		e := lit[hold&(1<<litBits-1)]
+		if e&flagLiteral != 0 {
+			hold >>= e & 31
+			n -= uint(e & 31)
+			dst[op] = byte(e >> 16)
+			op++
+			if e = lit[hold&(1<<litBits-1)]; e&flagLiteral != 0 {
+				hold >>= e & 31
+				n -= uint(e & 31)
+				dst[op] = byte(e >> 16)
+				op++
+				if e = lit[hold&(1<<litBits-1)]; e&flagLiteral != 0 {
+					hold >>= e & 31
+					n -= uint(e & 31)
+					dst[op] = byte(e >> 16)
+					op++
+					continue
+				}
+			}
+			// A length takes at most 20 bits, a distance 28.
+			hold |= binary.LittleEndian.Uint64(src[at:]) << (n & 63)
+			at += int((63 - n) >> 3)
+			n |= 56
+		}
+		if e&flagSpecial != 0 {
+			if e&flagSubtable != 0 {
+				hold >>= litBits
+				n -= litBits
+				e = lit[e>>16+uint32(hold)&(1<<(e>>8&15)-1)]
+			}
+			if e&flagSpecial != 0 {
+				if e&flagEnd == 0 {
+					return op, false, errDeflate
+				}
+				r.at, r.bits, r.n = at, hold>>(e&31), n-uint(e&31)
+				return op, true, nil
+			}
+			if e&flagLiteral != 0 {
+				hold >>= e & 31
+				n -= uint(e & 31)
+				dst[op] = byte(e >> 16)
+				op++
+				continue
+			}
+		}
+		hold >>= e & 31
+		extra := e >> 8 & 15
+		length := int(e>>16) + int(hold&(1<<extra-1))
+		hold >>= extra
+		n -= uint(e&31 + extra)
+
+		e = dist[hold&(1<<distBits-1)]
+		if e&(flagSpecial|flagSubtable) == flagSpecial|flagSubtable {
+			hold >>= distBits
+			n -= distBits
+			e = dist[e>>16+uint32(hold)&(1<<(e>>8&15)-1)]
+		}
+		if e&flagSpecial != 0 {
+			return op, false, errDeflate
+		}
+		hold >>= e & 31
+		extra = e >> 8 & 15
+		distance := int(e>>16) + int(hold&(1<<extra-1))
+		hold >>= extra
+		n -= uint(e&31 + extra)
+		from := op - distance
+		if from < 0 {
+			return op, false, errDeflate
+		}
+		end := op + length
+		if distance < 8 {
+			for ; op < end; op++ {
+				dst[op] = dst[from]
+				from++
+			}
+			continue
+		}
+		for op < end {
+			binary.LittleEndian.PutUint64(dst[op:], binary.LittleEndian.Uint64(dst[from:]))
+			op += 8
+			from += 8
+		}
+		op = end
+	}
+	r.at, r.bits, r.n = at, hold, n
+	return op, false, nil
+}
+
 // block decodes a compressed block.
 func (r *bitReader) block(dst []byte, op int, lit *[litTable]uint32, dist *[distTable]uint32, prefix bool) (int, error) {
+	op, end, err := r.bulk(dst, op, lit, dist)
+	if end || err != nil {
+		return op, err
+	}
 	src, at, hold, n := r.src, r.at, r.bits, r.n
 	for {
 		// A literal or length takes at most 20 bits, a distance 28.

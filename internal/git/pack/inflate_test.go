@@ -4,6 +4,7 @@ import (
 	"bytes"
 	stdzlib "compress/zlib"
 	"errors"
+	"hash/adler32"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -150,5 +151,21 @@ func BenchmarkInflate(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestAdler(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, size := range []int{0, 1, 7, 8, 9, 5551, 5552, 5553, 100_000} {
+		data := make([]byte, size)
+		for _, fill := range []func() byte{func() byte { return 0xff }, func() byte { return byte(r.Uint32()) }} {
+			for i := range data {
+				data[i] = fill()
+			}
+			if got, want := adler(data), adler32.Checksum(data); got != want {
+				t.Errorf("%d bytes: got %08x, want %08x", size, got, want)
+			}
+		}
 	}
 }

@@ -174,6 +174,31 @@ func (p *Pack) Object(off int64, cache Cache, maxSize int64) (git.Object, error)
 	return o, err
 }
 
+// Use calls f with the object whose entry starts at off, whose content is gone
+// when f returns. Else it is like Object, but for what it leaves in cache: the
+// bases alone.
+func (p *Pack) Use(off int64, cache Cache, maxSize int64, f func(git.Object) error) error {
+	if cache != nil {
+		if o, ok := cache.Get(off); ok {
+			if err := checkObjectSize(int64(len(o.Data)), maxSize); err != nil {
+				return err
+			}
+			return f(o)
+		}
+	}
+	r := resolver{pack: p, cache: cache, maxSize: maxSize}
+	defer r.free()
+	if err := r.walk(off); err != nil {
+		return err
+	}
+	o, memory, err := r.resolve(true)
+	if err != nil {
+		return err
+	}
+	defer memory.free()
+	return f(o)
+}
+
 // link is one delta on the way from an object to its base.
 type link struct {
 	off   int64
@@ -262,7 +287,10 @@ func (r *resolver) head() error {
 func (r *resolver) resolve(borrowed bool) (git.Object, *buffer, error) {
 	o := r.base
 	if !r.cached {
-		kept := len(r.chain) == 0 && !borrowed || r.cache != nil && r.root.entry.Size < largeObject
+		kept := !borrowed
+		if len(r.chain) > 0 {
+			kept = r.cache != nil && r.root.entry.Size < largeObject
+		}
 		b, err := r.memory(r.root.entry.Size, kept, func(dst []byte) error { return r.pack.inflateInto(dst, r.root.entry) })
 		if err != nil {
 			return o, nil, err
@@ -280,7 +308,7 @@ func (r *resolver) resolve(borrowed bool) (git.Object, *buffer, error) {
 		} else {
 			r.top = nil
 		}
-		b, err := r.apply(o.Data, delta.data, i == 0 && !borrowed)
+		b, err := r.apply(o.Data, delta.data, i == 0, borrowed)
 		delta.free()
 		if err != nil {
 			return o, nil, err
@@ -296,7 +324,7 @@ func (r *resolver) resolve(borrowed bool) (git.Object, *buffer, error) {
 }
 
 // apply makes the next object of the chain.
-func (r *resolver) apply(base, delta []byte, last bool) (*buffer, error) {
+func (r *resolver) apply(base, delta []byte, last, borrowed bool) (*buffer, error) {
 	baseSize, size, ops, err := deltaHeader(delta)
 	if err != nil {
 		return nil, err
@@ -304,10 +332,13 @@ func (r *resolver) apply(base, delta []byte, last bool) (*buffer, error) {
 	if err := checkDelta(int64(len(base)), baseSize, size, ops); err != nil {
 		return nil, err
 	}
-	if err := checkObjectSize(size, r.pack.maxBase); err != nil && !last {
+	if err := checkObjectSize(size, r.pack.maxBase); err != nil && (!last || borrowed) {
 		return nil, err
 	}
-	kept := last || r.cache != nil && size < largeObject
+	kept := !borrowed
+	if !last {
+		kept = r.cache != nil && size < largeObject
+	}
 	return r.memory(size, kept, func(dst []byte) error {
 		patch(dst, base, ops)
 		return nil
