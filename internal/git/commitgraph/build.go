@@ -30,6 +30,7 @@ type Builder struct {
 	parentEnds []uint64 // in ids
 	filters    []byte
 	filterEnds []uint64
+	wide       bool // a path in a filter is not ASCII
 }
 
 // NewBuilder returns a Builder of an empty file.
@@ -44,7 +45,8 @@ func (b *Builder) Add(id git.ObjectID, links git.CommitLinks, filter PathFilter)
 		b.parents = p.AppendTo(b.parents)
 	}
 	b.parentEnds = append(b.parentEnds, uint64(len(b.parents)/b.format.Size()))
-	b.filters = append(b.filters, filter...)
+	b.filters = append(b.filters, filter.bits...)
+	b.wide = b.wide || filter.wide
 	b.filterEnds = append(b.filterEnds, uint64(len(b.filters)))
 }
 
@@ -291,7 +293,7 @@ func (l *layout) offset(pos int) uint64 { return uint64(l.corrected[pos] - l.dat
 func (l *layout) filter(pos int) []byte {
 	start, end := span(l.b.filterEnds, l.order[pos])
 	if start == end {
-		return TooManyPaths
+		return TooManyPaths.bits
 	}
 	return l.b.filters[start:end]
 }
@@ -378,7 +380,11 @@ func (l *layout) writeFilterEnds(out *fileWriter) {
 }
 
 func (l *layout) writeFilters(out *fileWriter) {
-	out.u32(unsignedHash)
+	version := uint32(signedHash)
+	if l.b.wide {
+		version = unsignedHash
+	}
+	out.u32(version)
 	out.u32(filterHashes)
 	out.u32(bitsPerPath)
 	for pos := range l.order {

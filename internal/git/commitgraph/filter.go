@@ -24,9 +24,10 @@ const (
 // The versions of the hash. Version 1, of git before 2.46, takes bytes as the
 // machine's char: sign-extended on most machines and not on others, so that the
 // same path has two hashes if it has a byte above 0x7f, and a filter does not
-// tell who wrote it. Version 2 takes them as they are. It is the one written
-// here, because its answers are right for every path on every machine; git
-// before 2.46 reads the rest of the file and ignores the filters.
+// tell who wrote it. Version 2 takes them as they are, so that its answers are
+// right for every path on every machine; git before 2.46 reads the rest of the
+// file and ignores the filters. Where no path has such a byte the two are the
+// same, and the file says version 1, which every git takes.
 const (
 	signedHash   = 1
 	unsignedHash = 2
@@ -35,12 +36,15 @@ const (
 // maxHashes bounds what a file may ask of a reader for each path.
 const maxHashes = 64
 
-// PathFilter holds the paths that a commit changed, as the file stores them.
-type PathFilter []byte
+// PathFilter holds the paths that a commit changed.
+type PathFilter struct {
+	bits []byte // as the file stores them
+	wide bool   // a path is not ASCII
+}
 
 // TooManyPaths is the filter of a commit that changed more paths than a filter
 // takes, or of which it is not known: it may have changed any.
-var TooManyPaths = PathFilter{0xff}
+var TooManyPaths = PathFilter{bits: []byte{0xff}}
 
 // NewPathFilter returns the filter of a commit that changed these files.
 func NewPathFilter(files []string) PathFilter {
@@ -61,12 +65,13 @@ func NewPathFilter(files []string) PathFilter {
 			return TooManyPaths
 		}
 	}
-	filter := make(PathFilter, max(1, (len(paths)*bitsPerPath+7)/8))
+	filter := PathFilter{bits: make([]byte, max(1, (len(paths)*bitsPerPath+7)/8))}
 	for path := range paths {
+		filter.wide = filter.wide || !isASCII(path)
 		h := hashPath(path)
 		for i := range uint32(filterHashes) {
-			at := h.bit(i, len(filter))
-			filter[at/8] |= 1 << (at % 8)
+			at := h.bit(i, len(filter.bits))
+			filter.bits[at/8] |= 1 << (at % 8)
 		}
 	}
 	return filter
@@ -80,7 +85,7 @@ func ChangedPaths(ctx context.Context, f git.ObjectFormat, src diff.Objects, old
 		return TooManyPaths, nil
 	}
 	if err != nil {
-		return nil, err
+		return PathFilter{}, err
 	}
 	files := make([]string, len(changes))
 	for i, c := range changes {

@@ -1,8 +1,11 @@
 package commitgraph
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
+
+	"github.com/cairn-storage/cairn/internal/git"
 )
 
 // The values are those of git's own tests (t0095-bloom.sh).
@@ -31,8 +34,35 @@ func TestPathFilter(t *testing.T) {
 		"a blank":  {[]string{" "}, "5155"},
 		"ten":      {[]string{"smallDir/0", "smallDir/1", "smallDir/2", "smallDir/3", "smallDir/4", "smallDir/5", "smallDir/6", "smallDir/7", "smallDir/8", "smallDir/9"}, "02b3c4a034e7feebcb47fea0e872"},
 	} {
-		if got := fmt.Sprintf("%x", NewPathFilter(test.files)); got != test.want {
+		if got := fmt.Sprintf("%x", NewPathFilter(test.files).bits); got != test.want {
 			t.Errorf("%s: got %s, want %s", name, got, test.want)
+		}
+	}
+}
+
+// TestFiltersOfASCIIAreForEveryGit: the two versions of the hash differ for other
+// paths alone.
+func TestFiltersOfASCIIAreForEveryGit(t *testing.T) {
+	t.Parallel()
+	for name, version := range map[string]uint32{"dir/a": signedHash, "dir/\xc3\xa4": unsignedHash, "\xc3\xa4/a": unsignedHash} {
+		b := NewBuilder(git.SHA1)
+		for i, path := range []string{"first", name, "last"} {
+			id, err := git.ObjectIDFromBytes(bytes.Repeat([]byte{byte(i + 1)}, git.SHA1.Size()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.Add(id, git.CommitLinks{Tree: git.SHA1.EmptyTree(), Date: 1}, NewPathFilter([]string{path}))
+		}
+		var out bytes.Buffer
+		if err := b.Write(&out); err != nil {
+			t.Fatal(err)
+		}
+		g, err := Parse(git.SHA1, out.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g.filterVersion != version {
+			t.Errorf("%q: got version %d, want %d", name, g.filterVersion, version)
 		}
 	}
 }

@@ -451,12 +451,12 @@ func TestBuilderRefusesWhatIsNoHistory(t *testing.T) {
 	a, b := git.MustParseObjectID(strings.Repeat("a", 40)), git.MustParseObjectID(strings.Repeat("b", 40))
 	for name, add := range map[string]func(*commitgraph.Builder){
 		"a commit twice": func(x *commitgraph.Builder) {
-			x.Add(a, git.CommitLinks{Tree: b}, nil)
-			x.Add(a, git.CommitLinks{Tree: b}, nil)
+			x.Add(a, git.CommitLinks{Tree: b}, commitgraph.PathFilter{})
+			x.Add(a, git.CommitLinks{Tree: b}, commitgraph.PathFilter{})
 		},
 		"a circle": func(x *commitgraph.Builder) {
-			x.Add(a, git.CommitLinks{Tree: b, Parents: []git.ObjectID{b}}, nil)
-			x.Add(b, git.CommitLinks{Tree: b, Parents: []git.ObjectID{a}}, nil)
+			x.Add(a, git.CommitLinks{Tree: b, Parents: []git.ObjectID{b}}, commitgraph.PathFilter{})
+			x.Add(b, git.CommitLinks{Tree: b, Parents: []git.ObjectID{a}}, commitgraph.PathFilter{})
 		},
 	} {
 		x := commitgraph.NewBuilder(git.SHA1)
