@@ -26,7 +26,7 @@ func (h *history) indexed(t interface{ Fatal(...any) }, tips ...git.ObjectID) *i
 	for id := range h.below(tips...) {
 		links := h.commits[id]
 		links.Tree = git.SHA1.EmptyTree()
-		b.Add(id, links, nil)
+		b.Add(id, links, commitgraph.PathFilter{})
 	}
 	var file bytes.Buffer
 	if err := b.Write(&file); err != nil {
