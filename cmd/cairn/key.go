@@ -23,17 +23,18 @@ func newKey() *cobra.Command {
 
 func (o *operator) keyCreate(org *string) *cobra.Command {
 	var out string
+	var mesa bool
 	cmd := &cobra.Command{
-		Use:   "create --org NAME [--out FILE]",
+		Use:   "create --org NAME [--out FILE] [--mesa]",
 		Short: "Make a key pair: register the public half, write the private one",
-		Long:  "Make an ES256 key pair: register the public half with the server and write the\nprivate half (PKCS#8 in PEM, as the SDKs take it) to a file, or print it. The\nserver never sees the private half.",
+		Long:  "Make an ES256 key pair: register the public half with the server and write the\nprivate half (PKCS#8 in PEM, as the SDKs take it) to a file, or print it. The\nserver never sees the private half. With --mesa it is an Ed25519 pair, and the\nprivate half has the form that the newer Mesa SDKs take.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := o.open()
 			if err != nil {
 				return err
 			}
-			private, public, err := client.GenerateKey()
+			private, public, err := generateKey(*org, mesa)
 			if err != nil {
 				return err
 			}
@@ -53,7 +54,16 @@ func (o *operator) keyCreate(org *string) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "file for the private key; without it, it is printed")
+	cmd.Flags().BoolVar(&mesa, "mesa", false, "make a key for the newer Mesa SDKs (MESA_PRIVATE_KEY)")
 	return cmd
+}
+
+func generateKey(org string, mesa bool) (private, public []byte, err error) {
+	if !mesa {
+		return client.GenerateKey()
+	}
+	text, public, err := client.GenerateMesaKey(org)
+	return []byte(text + "\n"), public, err
 }
 
 func (o *operator) showNewKey(cmd *cobra.Command, org string, key client.Key, out string, private []byte) error {

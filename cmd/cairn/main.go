@@ -50,7 +50,7 @@ func newRoot() *cobra.Command {
 	}
 	add(using, newCommit(), newList(), newCat(), newLog(), newDiff(), newGrep(), newBlame(), newMerge(), newBranch(), newTag(),
 		newNote(), newArchive(), newSync(), newWebhook(), newEvents())
-	add(operating, newServe(), newOrg(), newKey(), newUser(), newAccessKey(), newProject(), newRepo(), newFsck(), newGC())
+	add(operating, newServe(), newOrg(), newKey(), newUser(), newAPIKey(), newAccessKey(), newProject(), newRepo(), newFsck(), newGC())
 	root.AddCommand(newDemo(), newToken(), newCredentialHelper(), newVersion())
 	checkArguments(root)
 	return root
