@@ -137,6 +137,15 @@ type Repositories interface {
 	SetDefaultBranch(RepositoryKey, git.RefName) error
 	// Describe sets Description and Public, in a transaction that called Advance.
 	Describe(key RepositoryKey, description string, public bool) error
+	// Rename gives the repository another name, in a transaction that called
+	// Advance. It returns Conflict if a living repository of the organization
+	// has the name.
+	Rename(RepositoryKey, RepositoryName) error
+	// Labels returns the labels of a repository; nil if it has none, or is not
+	// there.
+	Labels(RepositoryKey) (Labels, error)
+	// SetLabels replaces them.
+	SetLabels(RepositoryKey, Labels) error
 	// SetFence makes the present version the repository's Fence, in a
 	// transaction that called Advance, and returns it.
 	SetFence(RepositoryKey) (int64, error)

@@ -20,6 +20,9 @@ type labelNames func(string) string
 // foldLabelNames writes them in lower case.
 var foldLabelNames labelNames = strings.ToLower
 
+// asGiven writes them as they come.
+var asGiven labelNames = func(name string) string { return name }
+
 // changedLabels returns labels as they are after a change, in which nil takes
 // one away.
 func changedLabels(before cairn.Labels, change map[string]*string, names labelNames) (cairn.Labels, error) {

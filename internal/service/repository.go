@@ -28,6 +28,7 @@ type NewRepository struct {
 	DefaultBranch string // short; empty means main
 	Description   string
 	Public        bool // everybody may read it
+	Labels        cairn.Labels
 }
 
 // maxDescription is the longest description of a repository in bytes: 512
@@ -54,8 +55,15 @@ func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewR
 	row.DefaultBranch, row.Description, row.Public = branch, in.Description, in.Public
 	row.Format = git.SHA1
 	row.CreatedAt = s.now().UTC()
+	labels, err := changedLabels(nil, setAll(in.Labels), asGiven)
+	if err != nil {
+		return cairn.Repository{}, err
+	}
 	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
-		return tx.Repositories().Create(row)
+		if err := tx.Repositories().Create(row); err != nil || len(labels) == 0 {
+			return err
+		}
+		return tx.Repositories().SetLabels(row.RepositoryKey, labels)
 	})
 	if err != nil {
 		return cairn.Repository{}, creationError(err, in.Name)

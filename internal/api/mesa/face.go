@@ -1,6 +1,7 @@
 package mesa
 
 import (
+	_ "embed" // the document
 	"net/http"
 	"net/url"
 	"strings"
@@ -9,6 +10,11 @@ import (
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/service"
 )
+
+// OpenAPI describes the face's routes, as OpenAPI 3.1 in YAML.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte
 
 // Options are what the face needs to know beside the service.
 type Options struct {
@@ -60,6 +66,16 @@ var routes = []route{
 	{"POST", "{org}/api-keys", (*face).createAPIKey},
 	{"PATCH", "{org}/api-keys/{id}", (*face).updateAPIKey},
 	{"DELETE", "{org}/api-keys/{id}", (*face).revokeAPIKey},
+
+	{"GET", "{org}/repos", (*face).listRepositories},
+	{"POST", "{org}/repos", (*face).createRepository},
+	{"PATCH", "{org}/repos/tags", (*face).tagRepositories},
+
+	{"GET", "{org}", (*face).organization},
+	{"GET", "{org}/{repo}", (*face).repository},
+	{"PATCH", "{org}/{repo}", (*face).updateRepository},
+	{"DELETE", "{org}/{repo}", (*face).deleteRepository},
+	{"GET", "{org}/{repo}/content", (*face).content},
 }
 
 // ServeHTTP answers a request under /v1/. Paths are told apart segment by

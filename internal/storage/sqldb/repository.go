@@ -140,6 +140,39 @@ func (t repositories) SetUpstream(key cairn.RepositoryKey, u cairn.Upstream, syn
 	return err
 }
 
+func (t repositories) Rename(key cairn.RepositoryKey, name cairn.RepositoryName) error {
+	if _, err := t.version(key); err != nil {
+		return err
+	}
+	taken, err := t.exists(`SELECT 1 FROM repositories WHERE organization = $1 AND name = $2 AND deleted_at IS NULL AND id <> $3`,
+		string(key.Organization), string(name), string(key.Repository))
+	if err != nil {
+		return err
+	}
+	if taken {
+		return cairn.Errorf(cairn.Conflict, "repository %q exists already", name)
+	}
+	_, err = t.exec(`UPDATE repositories SET name = $1 WHERE organization = $2 AND id = $3`, string(name), string(key.Organization), string(key.Repository))
+	return err
+}
+
+func (t repositories) Labels(key cairn.RepositoryKey) (l cairn.Labels, err error) {
+	err = t.query(Read, `SELECT labels FROM repository_labels WHERE organization = $1 AND repository = $2`,
+		values(string(key.Organization), string(key.Repository)), func(r *Row) { l = labels(r.Text(0)) })
+	return l, err
+}
+
+func (t repositories) SetLabels(key cairn.RepositoryKey, l cairn.Labels) error {
+	org, id := string(key.Organization), string(key.Repository)
+	if len(l) == 0 {
+		_, err := t.exec(`DELETE FROM repository_labels WHERE organization = $1 AND repository = $2`, org, id)
+		return err
+	}
+	_, err := t.exec(`INSERT INTO repository_labels (organization, repository, labels) VALUES ($1, $2, $3)
+		ON CONFLICT (organization, repository) DO UPDATE SET labels = excluded.labels`, org, id, labelsText(l))
+	return err
+}
+
 func (t repositories) List(org cairn.OrganizationID, query string, after cairn.RepositoryName, n int) ([]cairn.Repository, error) {
 	if query == "" {
 		return t.many(`SELECT `+repositoryColumns+` FROM repositories
@@ -257,7 +290,7 @@ var purging = time.UnixMicro(0).UTC()
 // repository apart. Manifests are not among them.
 var purgedTables = []struct{ name, key string }{
 	{"refs", "name"}, {"events", "version, ordinal"}, {"jobs", "kind, name"}, {"syncs", "repository"},
-	{"upstream_refs", "name"}, {"git_credentials", "id"}, {"webhooks", "id"}, {"deliveries", "webhook, sequence"},
+	{"upstream_refs", "name"}, {"git_credentials", "id"}, {"webhooks", "id"}, {"deliveries", "webhook, sequence"}, {"repository_labels", "repository"},
 	{"numbers", "kind, id"},
 	{"changes", "change_id, commit_id"}, {"changes_noted", "repository"},
 	{"collaborators", "user_id"}, {"team_repositories", "team"},

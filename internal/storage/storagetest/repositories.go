@@ -46,6 +46,56 @@ var repositoryCases = map[string]func(*testing.T, store){
 			})
 		}
 	},
+	"renamed": func(t *testing.T, s store) {
+		app, lib := s.repository("app"), s.repository("lib")
+		gone := s.repository("gone")
+		s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(gone.RepositoryKey, day(2)) })
+		rename := func(name cairn.RepositoryName) func(cairn.Tx, int64) error {
+			return func(tx cairn.Tx, _ int64) error { return tx.Repositories().Rename(app.RepositoryKey, name) }
+		}
+		s.refuseWrite(cairn.Conflict, app.RepositoryKey, rename("lib"))
+		s.write(app.RepositoryKey, rename("app"))
+		s.write(app.RepositoryKey, rename("gone"))
+		s.refuse(cairn.Internal, func(tx cairn.Tx) error { return tx.Repositories().Rename(lib.RepositoryKey, "x") })
+		s.view(func(tx cairn.Tx) error {
+			found, err := tx.Repositories().Find("acme", "gone")
+			same(t, "the renamed one", found.Repository, app.Repository)
+			return err
+		})
+		s.absent(func(tx cairn.Tx) error {
+			_, err := tx.Repositories().Find("acme", "app")
+			return err
+		})
+	},
+	"labels": func(t *testing.T, s store) {
+		app, lib := s.repository("app"), s.repository("lib")
+		s.repositoryOf("other", "app")
+		gone := s.repository("gone")
+		want := cairn.Labels{"env": "prod", "a b": "c,d"}
+		s.update(func(tx cairn.Tx) error {
+			if err := tx.Repositories().SetLabels(app.RepositoryKey, cairn.Labels{"x": "y"}); err != nil {
+				return err
+			}
+			if err := tx.Repositories().SetLabels(lib.RepositoryKey, want); err != nil {
+				return err
+			}
+			return tx.Repositories().Delete(gone.RepositoryKey, day(2))
+		})
+		s.update(func(tx cairn.Tx) error { return tx.Repositories().SetLabels(app.RepositoryKey, nil) })
+		s.view(func(tx cairn.Tx) error {
+			for _, c := range []struct {
+				key  cairn.RepositoryKey
+				want cairn.Labels
+			}{{app.RepositoryKey, nil}, {lib.RepositoryKey, want}, {cairn.RepositoryKey{Organization: "other", Repository: lib.Repository}, nil}} {
+				got, err := tx.Repositories().Labels(c.key)
+				if err != nil {
+					return err
+				}
+				same(t, "labels", got, c.want)
+			}
+			return nil
+		})
+	},
 	"created, found, got": func(t *testing.T, s store) {
 		want := newRepository("acme", "team/Ünïcode.naïve~1")
 		want.DefaultBranch, want.Format, want.Version, want.Fence = "refs/heads/\xff/odd", git.SHA256, 3, 2

@@ -1,0 +1,93 @@
+package mesa_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/cairn-storage/cairn/internal/api/mesa"
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/service"
+)
+
+func keyFor(ids ...cairn.RepositoryID) service.NewAPIKey {
+	return service.NewAPIKey{Access: []cairn.Access{cairn.AdminAccess}, Repositories: ids}
+}
+
+// access is a row of the authorization matrix.
+type access struct {
+	needs  cairn.Access // the least that lets in
+	body   any
+	status int // of a good request
+	// bound is the status for an admin key of another repository; 0 means 403.
+	bound int
+	// once tells that the request can be carried out once only.
+	once bool
+}
+
+// matrix has a row for each route. The path's names are filled in as they are
+// made in TestAuthorizationMatrix.
+var matrix = map[string]access{
+	"GET whoami":                 {needs: cairn.ReadAccess, status: 200, bound: 200},
+	"GET {org}":                  {needs: cairn.ReadAccess, status: 200, bound: 200},
+	"GET {org}/api-keys":         {needs: cairn.AdminAccess, status: 200, bound: 200},
+	"POST {org}/api-keys":        {needs: cairn.AdminAccess, status: 201},
+	"PATCH {org}/api-keys/{id}":  {needs: cairn.AdminAccess, body: object{"tags": object{"a": "b"}}, status: 200, bound: 404},
+	"DELETE {org}/api-keys/{id}": {needs: cairn.AdminAccess, status: 200, bound: 404},
+	"GET {org}/repos":            {needs: cairn.ReadAccess, status: 200, bound: 200},
+	"POST {org}/repos":           {needs: cairn.WriteAccess, status: 201},
+	"PATCH {org}/repos/tags":     {needs: cairn.WriteAccess, body: object{"repo_ids": []string{"{id of app}"}, "action": "set", "key": "k", "value": "v"}, status: 200},
+	"GET {org}/{repo}":           {needs: cairn.ReadAccess, status: 200},
+	"PATCH {org}/{repo}":         {needs: cairn.WriteAccess, body: object{"tags": object{"a": "b"}}, status: 200},
+	"DELETE {org}/{repo}":        {needs: cairn.WriteAccess, status: 200, once: true},
+	"GET {org}/{repo}/content":   {needs: cairn.ReadAccess, status: 200},
+}
+
+// TestAuthorizationMatrix asks for each route with every kind of credential:
+// too weak, of another organization, for another repository, none.
+func TestAuthorizationMatrix(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range mesa.Routes() {
+		row, ok := matrix[pattern]
+		if !ok {
+			t.Errorf("%s has no row in the matrix", pattern)
+			continue
+		}
+		t.Run(pattern, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			app, other := w.repository("app"), w.repository("other")
+			subject, err := w.service.CreateAPIKey(t.Context(), w.operator("acme"), service.NewAPIKey{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			method, path, _ := strings.Cut(pattern, " ")
+			path = strings.NewReplacer("{org}", "acme", "{repo}", "app", "{id}", service.PublicAPIKeyID(subject.Organization, subject.ID)).Replace(path)
+			if tags, ok := row.body.(object); ok && tags["repo_ids"] != nil {
+				tags["repo_ids"] = []string{app.Repository.Public()}
+			}
+			w.want(401, "", method, path, row.body)
+			w.want(401, "mesa_nonsense", method, path, row.body)
+			for _, level := range []cairn.Access{cairn.ReadAccess, cairn.WriteAccess, cairn.AdminAccess} {
+				if level == row.needs {
+					break
+				}
+				w.want(403, w.key("acme", level), method, path, row.body)
+			}
+			if pattern != "GET whoami" {
+				w.want(404, w.key("evil", cairn.AdminAccess), method, path, row.body)
+			}
+			bound := row.bound
+			if bound == 0 {
+				bound = 403
+			}
+			w.want(bound, w.key("acme", cairn.AdminAccess, other.Repository), method, path, row.body)
+			w.want(row.status, w.key("acme", row.needs), method, path, row.body)
+			if !row.once {
+				w.want(row.status, w.key("acme", cairn.AdminAccess), method, path, row.body)
+			}
+		})
+	}
+	if len(matrix) != len(mesa.Routes()) {
+		t.Errorf("the matrix has %d rows for %d routes", len(matrix), len(mesa.Routes()))
+	}
+}
