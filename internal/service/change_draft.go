@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -34,12 +35,19 @@ type changeDraft struct {
 	notes   []cairn.ChangeCommit // Version and Ordinal are set when they are stored
 	updates []cairn.RefUpdate
 	merging *odb.Merge // what git made for it lies there; nil if nothing
+
+	// relied has the last noted commit, if any, of each change whose present
+	// commit was asked for: it must be the same still when the write is done.
+	relied map[git.ChangeID]git.ObjectID
+	// alone tells that no ref may have been moved since the state that the
+	// write was made on: it is about all that refs lead to.
+	alone bool
 }
 
 func (c *changeState) draft(who cairn.Actor) *changeDraft {
 	return &changeDraft{
 		changeState: c, who: who, pack: c.service.store.NewPack(c.Repository().Format),
-		made: map[git.ObjectID][]byte{}, commits: map[git.ObjectID]*git.Commit{},
+		made: map[git.ObjectID][]byte{}, commits: map[git.ObjectID]*git.Commit{}, relied: map[git.ChangeID]git.ObjectID{},
 	}
 }
 
@@ -351,9 +359,67 @@ func (d *changeDraft) store(ctx context.Context) error {
 	return d.service.storeOne(ctx, d.Snapshot, d.pack, w)
 }
 
+// find is changeState.find for a change that the write relies on.
+func (d *changeDraft) find(ctx context.Context, id git.ChangeID) (git.ObjectID, error) {
+	// First: what is noted after it stands in the way.
+	err := d.service.metadata.View(ctx, func(tx cairn.Tx) (err error) {
+		d.relied[id], err = lastNoted(tx, d.Repository().RepositoryKey, id)
+		return err
+	})
+	if err != nil {
+		return git.ObjectID{}, err
+	}
+	return d.changeState.find(ctx, id)
+}
+
+// lastNoted is the commit of a change that was noted last; zero if none was.
+func lastNoted(tx cairn.Tx, key cairn.RepositoryKey, id git.ChangeID) (git.ObjectID, error) {
+	commits, err := tx.Changes().Of(key, id, 1)
+	if err != nil || len(commits) == 0 {
+		return git.ObjectID{}, err
+	}
+	return commits[0].Commit, nil
+}
+
+// checkState makes sure, in the transaction of a write, that the changes that it
+// relies on are as they were. Another write that came between makes it a
+// RefConflict.
+func (d *changeDraft) checkState(tx cairn.Tx, r cairn.Repository) error {
+	for id, expected := range d.relied {
+		last, err := lastNoted(tx, r.RepositoryKey, id)
+		if err != nil {
+			return err
+		}
+		if last != expected {
+			return &cairn.RefConflict{Update: cairn.RefUpdate{Name: odb.ChangeRef(id), Old: expected}, Current: last}
+		}
+	}
+	since := d.Repository().Version
+	if !d.alone || r.Version == since+1 {
+		return nil
+	}
+	events, err := tx.Events().List(r.RepositoryKey, since, math.MaxInt32, maxBetween)
+	if err != nil {
+		return err
+	}
+	for i, e := range events {
+		if odb.ChangeView.Shows(e.Name) || i == maxBetween-1 {
+			return &cairn.RefConflict{Update: e.RefUpdate, Current: e.New}
+		}
+	}
+	return nil
+}
+
+// maxBetween is how many events are looked at to see whether they stand in the
+// way of a write.
+const maxBetween = 100
+
 // noteIn notes the new commits in their own transaction. If all was noted
 // before it, all is noted after it.
 func (d *changeDraft) noteIn(tx cairn.Tx, r cairn.Repository) error {
+	if err := d.checkState(tx, r); err != nil {
+		return err
+	}
 	notes := slices.Clone(d.notes)
 	for i := range notes {
 		notes[i].Version, notes[i].Ordinal = r.Version, i

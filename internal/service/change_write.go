@@ -215,6 +215,7 @@ func (d *changeDraft) amend(ctx context.Context, id git.ChangeID, in ChangeUpdat
 	if err != nil {
 		return made, err
 	}
+	d.alone = true
 	return made, d.replace(ctx, old, made)
 }
 
