@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -25,6 +26,9 @@ type Content struct {
 	FileEntry
 	Size     int64 // of a file or link, in bytes
 	Children int   // of a folder: how many entries it has
+	// IsConflicted tells of a file or link that its change holds a conflict about
+	// it. It is shown as its first side has it.
+	IsConflicted bool
 	// Entries are those of a folder down to the depth that was asked for, each
 	// folder before what it holds. Submodules are left out.
 	Entries []ContentEntry
@@ -62,7 +66,7 @@ func (s *Service) OpenContent(ctx context.Context, who cairn.Actor, repo cairn.R
 }
 
 func (s *Service) fillContent(ctx context.Context, c *Content, q ContentQuery) error {
-	entry, err := contentRoot(ctx, c.sn, q, c.Path)
+	entry, err := s.contentRoot(ctx, c, q)
 	if err != nil {
 		return err
 	}
@@ -82,24 +86,51 @@ func (s *Service) fillContent(ctx context.Context, c *Content, q ContentQuery) e
 	return listing.add(ctx, entry.ID, prefix, q.Depth, true)
 }
 
-// contentRoot finds the entry that a query means.
-func contentRoot(ctx context.Context, sn *odb.Snapshot, q ContentQuery, path string) (git.TreeEntry, error) {
-	empty := git.TreeEntry{Mode: git.ModeTree, ID: sn.Repository().Format.EmptyTree()}
-	ref, ok := sn.Ref(sn.Repository().DefaultBranch)
-	if !ok && q.Change == nil || q.Change != nil && q.Change.IsRoot() {
-		if path != "" {
-			return empty, cairn.Errorf(cairn.NotFound, "path %q not found", cairn.Clip(path))
-		}
-		return empty, nil
-	}
-	if q.Change != nil {
-		return empty, cairn.Errorf(cairn.NotFound, "change %s not found", *q.Change)
-	}
-	commit, err := sn.PeelToCommit(ctx, ref.Target)
+// contentRoot finds the entry that a query means. What lies beside the first
+// side of a conflict is not among what is found.
+func (s *Service) contentRoot(ctx context.Context, c *Content, q ContentQuery) (git.TreeEntry, error) {
+	changes := &changeState{c.sn, s}
+	empty := git.TreeEntry{Mode: git.ModeTree, ID: c.sn.Repository().Format.EmptyTree()}
+	commit, err := changes.commitAt(ctx, q.Change)
 	if err != nil {
 		return empty, err
 	}
-	return lookup(ctx, sn, commit, path)
+	if commit.IsZero() {
+		if c.Path != "" {
+			err = cairn.Errorf(cairn.NotFound, "path %q not found", cairn.Clip(c.Path))
+		}
+		return empty, err
+	}
+	full, err := c.sn.FullCommit(ctx, commit)
+	if err != nil {
+		return empty, err
+	}
+	trees, err := commitTrees(ctx, c.sn.Repository().Format, c.sn, full)
+	if err != nil {
+		return empty, err
+	}
+	entry, err := c.sn.Lookup(ctx, trees[0].tree, c.Path)
+	if err == nil && len(trees) > 1 && !entry.Mode.IsTree() {
+		var conflicts []pathConflict
+		if conflicts, err = changes.conflicts(ctx, trees); err == nil {
+			c.IsConflicted = slices.Contains(conflictPaths(conflicts), c.Path)
+		}
+	}
+	return entry, err
+}
+
+// commitAt is the present commit of a change, or that of the default branch if
+// none is named; zero for the virtual root.
+func (c *changeState) commitAt(ctx context.Context, change *git.ChangeID) (git.ObjectID, error) {
+	if change == nil {
+		ref, _ := c.Ref(c.Repository().DefaultBranch)
+		at, err := c.at(ctx, ref.Target)
+		return at.Commit, err
+	}
+	if change.IsRoot() {
+		return git.ObjectID{}, nil
+	}
+	return c.find(ctx, *change)
 }
 
 // contentListing gathers the entries of a folder.
@@ -190,13 +221,6 @@ func (s *Service) headChange(ctx context.Context, r cairn.Repository) (git.Chang
 		return git.ChangeID{}, err
 	}
 	defer sn.Close()
-	id, err := sn.PeelToCommit(ctx, tip.Target)
-	if err != nil {
-		return git.ChangeID{}, err
-	}
-	commit, err := sn.FullCommit(ctx, id)
-	if err != nil {
-		return git.ChangeID{}, err
-	}
-	return git.ChangeIDOf(id, commit), nil
+	at, err := (&changeState{sn, s}).at(ctx, tip.Target)
+	return at.ID, err
 }

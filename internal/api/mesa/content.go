@@ -197,9 +197,10 @@ func writeFile(w http.ResponseWriter, r *http.Request, c *service.Content) error
 	const mark = "\x00"
 	text, err := json.Marshal(struct {
 		fileNode
-		Encoding string `json:"encoding"`
-		Content  string `json:"content"`
-	}{showFile(c.FileEntry, c.Size), "base64", mark})
+		IsConflicted bool   `json:"is_conflicted"`
+		Encoding     string `json:"encoding"`
+		Content      string `json:"content"`
+	}{showFile(c.FileEntry, c.Size), c.IsConflicted, "base64", mark})
 	if err != nil {
 		return err
 	}

@@ -230,6 +230,11 @@ func TestContent(t *testing.T) {
 	if err != nil || string(text) != large {
 		t.Errorf("a large file is %d bytes, %v", len(text), err)
 	}
+	head := w.want(200, key, "GET", "acme/app", nil).json["head_change_id"].(string)
+	w.commit("app", file{path: "a.txt", content: "later\n"})
+	if a := w.want(200, key, "GET", "acme/app/content?path=a.txt&change_id="+head, nil); a.json["content"] != "aGkK" || a.json["is_conflicted"] != false {
+		t.Errorf("at an earlier change: %s", a.body)
+	}
 	const octets = "Accept: application/octet-stream"
 	if a := w.want(200, key, "GET", "acme/app/content?path=d/b.sh", nil, octets); a.body != "#!" || a.header.Get("Content-Type") != "application/octet-stream" || a.header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("the bytes are %q, %v", a.body, a.header)

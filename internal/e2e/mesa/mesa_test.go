@@ -1,0 +1,50 @@
+// Package mesa runs the official Mesa SDK, unmodified, against a server.
+package mesa
+
+import (
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/cairn-storage/cairn/client"
+	"github.com/cairn-storage/cairn/internal/config"
+	"github.com/cairn-storage/cairn/internal/server"
+)
+
+// TestOfficialSDK runs the stories of run.mjs. `make test` installs Node.js and
+// the SDK.
+func TestOfficialSDK(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("node_modules/@mesadev/sdk"); err != nil {
+		t.Fatal("the SDK is not installed: run `make test-deps`")
+	}
+	c := config.Default()
+	c.Data, c.Listen, c.OpsListen = filepath.Join(t.TempDir(), "data"), "127.0.0.1:0", ""
+	s, err := server.Start(t.Context(), c, slog.New(slog.DiscardHandler), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	operator, err := client.NewOperator(s.URL(), s.AdminToken(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := operator.CreateOrganization(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	key, err := operator.CreateAPIKey(t.Context(), "acme", client.NewAPIKey{Name: "test", Scopes: []string{"admin"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "node", "run.mjs", s.URL(), key.Key).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
