@@ -119,8 +119,13 @@ func spool(scratch func() (*os.File, error), data []byte) (*os.File, error) {
 // its content type. An empty body gives the zero value. Members that T does
 // not know are skipped.
 func Decode[T any](w http.ResponseWriter, r *http.Request) (T, error) {
+	return DecodeUpTo[T](w, r, MaxJSON)
+}
+
+// DecodeUpTo is Decode of a body of at most that many bytes.
+func DecodeUpTo[T any](w http.ResponseWriter, r *http.Request, max int64) (T, error) {
 	var value, zero T
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, MaxJSON))
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, max))
 	err := dec.Decode(&value)
 	if err == nil {
 		// Another value would be ignored; whoever sent it meant something.

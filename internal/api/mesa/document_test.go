@@ -72,3 +72,9 @@ func FuzzAccept(f *testing.F) {
 	f.Add("application/octet-stream;q=0.5, */*;q=0.1")
 	f.Fuzz(func(_ *testing.T, header string) { _, _ = wantsBytes([]string{header}) })
 }
+
+// FuzzAcceptPatch throws headers at the choice between JSON and a patch.
+func FuzzAcceptPatch(f *testing.F) {
+	f.Add("text/plain, */*;q=0.1")
+	f.Fuzz(func(_ *testing.T, header string) { _, _ = wantsPatch([]string{header}) })
+}

@@ -76,6 +76,17 @@ var routes = []route{
 	{"PATCH", "{org}/{repo}", (*face).updateRepository},
 	{"DELETE", "{org}/{repo}", (*face).deleteRepository},
 	{"GET", "{org}/{repo}/content", (*face).content},
+	{"GET", "{org}/{repo}/bookmarks", (*face).listBookmarks},
+	{"POST", "{org}/{repo}/bookmarks", (*face).createBookmark},
+	{"POST", "{org}/{repo}/bookmarks/merge", (*face).mergeBookmark},
+	{"GET", "{org}/{repo}/bookmarks/{bookmark}", (*face).bookmark},
+	{"PATCH", "{org}/{repo}/bookmarks/{bookmark}", (*face).moveBookmark},
+	{"DELETE", "{org}/{repo}/bookmarks/{bookmark}", (*face).deleteBookmark},
+	{"GET", "{org}/{repo}/changes", (*face).listChanges},
+	{"POST", "{org}/{repo}/changes", (*face).createChange},
+	{"GET", "{org}/{repo}/changes/{change}", (*face).change},
+	{"PATCH", "{org}/{repo}/changes/{change}", (*face).updateChange},
+	{"GET", "{org}/{repo}/diff", (*face).diff},
 }
 
 // ServeHTTP answers a request under /v1/. Paths are told apart segment by

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cairn-storage/cairn/internal/api/mesa"
 	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/service"
 )
 
@@ -40,6 +41,18 @@ var matrix = map[string]access{
 	"PATCH {org}/{repo}":         {needs: cairn.WriteAccess, body: object{"tags": object{"a": "b"}}, status: 200},
 	"DELETE {org}/{repo}":        {needs: cairn.WriteAccess, status: 200, once: true},
 	"GET {org}/{repo}/content":   {needs: cairn.ReadAccess, status: 200},
+
+	"GET {org}/{repo}/bookmarks":               {needs: cairn.ReadAccess, status: 200},
+	"POST {org}/{repo}/bookmarks":              {needs: cairn.WriteAccess, body: object{"name": "new", "change_id": root}, status: 201, once: true},
+	"POST {org}/{repo}/bookmarks/merge":        {needs: cairn.WriteAccess, body: object{"target": "main", "source": "main"}, status: 200},
+	"GET {org}/{repo}/bookmarks/{bookmark}":    {needs: cairn.ReadAccess, status: 200},
+	"PATCH {org}/{repo}/bookmarks/{bookmark}":  {needs: cairn.WriteAccess, body: object{"change_id": root}, status: 200},
+	"DELETE {org}/{repo}/bookmarks/{bookmark}": {needs: cairn.WriteAccess, status: 200, once: true},
+	"GET {org}/{repo}/changes":                 {needs: cairn.ReadAccess, status: 200},
+	"POST {org}/{repo}/changes":                {needs: cairn.WriteAccess, body: object{"base_change_id": root}, status: 201},
+	"GET {org}/{repo}/changes/{change}":        {needs: cairn.ReadAccess, status: 200},
+	"PATCH {org}/{repo}/changes/{change}":      {needs: cairn.WriteAccess, body: object{"message": "m"}, status: 200},
+	"GET {org}/{repo}/diff":                    {needs: cairn.ReadAccess, status: 200},
 }
 
 // TestAuthorizationMatrix asks for each route with every kind of credential:
@@ -61,7 +74,19 @@ func TestAuthorizationMatrix(t *testing.T) {
 				t.Fatal(err)
 			}
 			method, path, _ := strings.Cut(pattern, " ")
-			path = strings.NewReplacer("{org}", "acme", "{repo}", "app", "{id}", service.PublicAPIKeyID(subject.Organization, subject.ID)).Replace(path)
+			if strings.Contains(path, "/bookmarks/{") {
+				if _, err := w.service.CreateBookmark(t.Context(), w.operator("acme"), "app", "mark", git.ChangeID{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			change, err := w.service.CreateChange(t.Context(), w.operator("acme"), "app", service.NewChange{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(path, "/diff") {
+				path += "?base_change_id=" + root + "&head_change_id=" + change.ID.String()
+			}
+			path = strings.NewReplacer("{bookmark}", "mark", "{change}", change.ID.String(), "{org}", "acme", "{repo}", "app", "{id}", service.PublicAPIKeyID(subject.Organization, subject.ID)).Replace(path)
 			if tags, ok := row.body.(object); ok && tags["repo_ids"] != nil {
 				tags["repo_ids"] = []string{app.Repository.Public()}
 			}
