@@ -28,6 +28,7 @@ var layers = []struct {
 	{prefix: "internal/git", layer: 0, also: []string{"internal/git"}},
 	{prefix: "internal/cairn", layer: 1},
 	{prefix: "internal/admission", layer: 1, also: []string{"internal/cairn"}},
+	{prefix: "internal/starter", layer: 0},
 	{prefix: "internal/secret", layer: 2},
 	{prefix: "internal/storage", layer: 2, also: []string{"internal/storage"}},
 	{prefix: "internal/odb", layer: 2, also: []string{"internal/gitexec"}},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cairn-storage/cairn/internal/api/admin"
 	"github.com/cairn-storage/cairn/internal/api/codestorage"
+	"github.com/cairn-storage/cairn/internal/api/gogs"
 )
 
 func readText(t *testing.T, path string) string {
@@ -70,10 +71,10 @@ func TestDependenciesHaveReasons(t *testing.T) {
 	}
 }
 
-// TestRoutesAreDocumented finds every route of both faces in its page.
+// TestRoutesAreDocumented finds every route of the faces in its page.
 func TestRoutesAreDocumented(t *testing.T) {
 	t.Parallel()
-	for page, document := range map[string][]byte{"docs/api/code-storage.md": codestorage.OpenAPI, "docs/api/admin.md": admin.OpenAPI} {
+	for page, document := range map[string][]byte{"docs/api/code-storage.md": codestorage.OpenAPI, "docs/api/admin.md": admin.OpenAPI, "docs/api/gogs.md": gogs.OpenAPI} {
 		var api struct {
 			Paths map[string]map[string]any `yaml:"paths"`
 		}

@@ -11,12 +11,13 @@ import (
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/api/admin"
 	"github.com/cairn-storage/cairn/internal/api/codestorage"
+	"github.com/cairn-storage/cairn/internal/api/gogs"
 	"github.com/cairn-storage/cairn/internal/api/mesa"
 )
 
 // openAPI is the description of all faces in one document.
 var openAPI = sync.OnceValues(func() (map[string]any, error) {
-	return mergeOpenAPI(admin.OpenAPI, codestorage.OpenAPI, mesa.OpenAPI)
+	return mergeOpenAPI(admin.OpenAPI, codestorage.OpenAPI, gogs.OpenAPI, mesa.OpenAPI)
 })
 
 func serveOpenAPI(w http.ResponseWriter, _ *http.Request) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/api/admin"
 	"github.com/cairn-storage/cairn/internal/api/codestorage"
 	"github.com/cairn-storage/cairn/internal/api/githttp"
+	"github.com/cairn-storage/cairn/internal/api/gogs"
 	"github.com/cairn-storage/cairn/internal/api/mesa"
 	"github.com/cairn-storage/cairn/internal/cairn"
 )
@@ -21,7 +22,10 @@ func (s *Server) routes() http.Handler {
 	git := githttp.New(s.service, auth, githttp.Options{MaxPush: int64(s.config.MaxPackSize) + pushOverhead})
 	mux := http.NewServeMux()
 	storage := codestorage.New(s.service, codestorage.Options{ExternalURL: s.ExternalURL(), LineSize: int(s.config.MaxLineSize)})
+	gogsFace := gogs.New(s.service, gogs.Options{ExternalURL: s.ExternalURL()})
 	mux.Handle("/api/", storage)
+	mux.Handle("/api/v1/", byCredential(gogsFace, storage))
+	mux.Handle("/gogs/api/v1/", http.StripPrefix("/gogs", gogsFace))
 	mux.Handle("/codestorage/api/", http.StripPrefix("/codestorage", storage))
 	mesaFace := mesa.New(s.service, mesa.Options{ExternalURL: s.ExternalURL()})
 	mux.Handle("/v1/", mesaFace)
@@ -44,6 +48,17 @@ func (s *Server) routes() http.Handler {
 	})
 }
 
+// byCredential tells apart the two faces that share a prefix.
+func byCredential(gogsFace *gogs.Face, storage http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if gogsFace.Claims(r) {
+			gogsFace.ServeHTTP(w, r)
+			return
+		}
+		storage.ServeHTTP(w, r)
+	})
+}
+
 // pushOverhead is what a push may hold beside its pack: its list of refs, at
 // their most and their longest.
 const pushOverhead = 1 << 30
@@ -63,7 +78,7 @@ func isGit(r *http.Request) bool {
 }
 
 // facePrefixes begin the paths of the faces.
-var facePrefixes = []string{"/api/", "/admin/", "/v1/", "/mesa/"}
+var facePrefixes = []string{"/api/", "/admin/", "/v1/", "/mesa/", "/gogs/"}
 
 // isHealthCheck tells the questions that must be answered however busy the
 // server is.

@@ -2,9 +2,11 @@ package service
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -129,6 +131,54 @@ func (a *Archive) Write(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	return compressed.Close()
+}
+
+// WriteZip writes the archive as zip: the same files, with symbolic links as
+// Unix zips have them.
+func (a *Archive) WriteZip(ctx context.Context, w io.Writer) error {
+	out := zip.NewWriter(w)
+	if err := out.SetComment(a.Commit.String()); err != nil {
+		return err
+	}
+	when := time.Unix(max(a.links.Date, 0), 0).UTC()
+	err := a.sn.Walk(ctx, a.links.Tree, a.walk, func(path string, e git.TreeEntry) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return a.zipEntry(ctx, out, when, path, e)
+	})
+	if err != nil {
+		return err
+	}
+	return out.Close()
+}
+
+func (a *Archive) zipEntry(ctx context.Context, out *zip.Writer, when time.Time, path string, e git.TreeEntry) error {
+	h := &zip.FileHeader{Name: a.query.Prefix + path, Method: zip.Deflate, Modified: when}
+	switch {
+	case e.Mode.IsTree(), e.Mode.IsSubmodule():
+		h.Name, h.Method = h.Name+"/", zip.Store
+		h.SetMode(fs.ModeDir | 0o775)
+		_, err := out.CreateHeader(h)
+		return err
+	case e.Mode.IsSymlink():
+		h.SetMode(fs.ModeSymlink | 0o777)
+	case e.Mode&0o100 != 0:
+		h.SetMode(0o775)
+	default:
+		h.SetMode(0o664)
+	}
+	to, err := out.CreateHeader(h)
+	if err != nil {
+		return err
+	}
+	content, _, err := a.sn.OpenBlob(ctx, e.ID)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	_, err = io.Copy(to, content)
+	return err
 }
 
 // archiveWriter writes one archive.

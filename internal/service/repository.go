@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ type NewRepository struct {
 	Description   string
 	Public        bool // everybody may read it
 	Labels        cairn.Labels
+	// FoldName refuses the name also if there is one that differs by case only.
+	FoldName bool
 }
 
 // maxDescription is the longest description of a repository in bytes: 512
@@ -60,6 +63,11 @@ func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewR
 		return cairn.Repository{}, err
 	}
 	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
+		if in.FoldName {
+			if _, err := tx.Repositories().FindFolded(row.Organization, in.Name); !errors.Is(err, cairn.NotFound) {
+				return cmp.Or(err, error(cairn.Conflict))
+			}
+		}
 		if err := tx.Repositories().Create(row); err != nil || len(labels) == 0 {
 			return err
 		}
