@@ -18,7 +18,7 @@ import (
 func TestDocumentsRun(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("the documents use curl, which is not here")
+		t.Fatal("the documents use curl, which is not installed: run `make test-deps`")
 	}
 	dir := t.TempDir()
 	binary, err := os.Executable()

@@ -26,6 +26,8 @@ type Receipts interface {
 	Get(OrganizationID, [32]byte) (Receipt, error)
 	// SetAnswer keeps what was answered.
 	SetAnswer(org OrganizationID, key [32]byte, status int, answer []byte) error
+	// Remove removes one, if there is one.
+	Remove(org OrganizationID, key [32]byte) error
 	// Prune removes up to limit receipts that were made before the time, and
 	// returns how many.
 	Prune(before time.Time, limit int) (int, error)

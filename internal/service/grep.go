@@ -166,6 +166,9 @@ func (q GrepQuery) newSearch() (*grepSearch, error) {
 			return nil, err
 		}
 		if clean != "" {
+			if slices.ContainsFunc(strings.Split(clean, "/"), func(name string) bool { return name == "" || name == "." || name == ".." }) {
+				return nil, cairn.Errorf(cairn.Invalid, "%q is no path of a tree", cairn.Clip(path))
+			}
 			g.paths = append(g.paths, clean)
 		} else {
 			g.paths = nil // the root: all

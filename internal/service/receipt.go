@@ -121,8 +121,10 @@ func (a *Attempt) Find(ctx context.Context) (found cairn.Receipt, ok bool, err e
 		return found, false, nil
 	}
 	expired := found.CreatedAt.Before(a.service.now().Add(-receiptAge))
-	if err == nil && expired {
-		err = a.service.pruneReceipts(ctx)
+	if err == nil && expired { // else the receipt of this request could not be added
+		err = a.service.metadata.Update(cairn.WithReceipts(ctx), func(tx cairn.Tx) error {
+			return tx.Receipts().Remove(a.who.Organization.ID, a.key)
+		})
 	}
 	return found, err == nil && !expired, err
 }

@@ -36,12 +36,17 @@ func (f *face) createBranch(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	return writeMadeBranch(w, "branch created", made)
+}
+
+// writeMadeBranch answers a request that made a branch.
+func writeMadeBranch(w http.ResponseWriter, message string, made service.Branch) error {
 	return api.Write(w, http.StatusOK, struct {
 		Message   string `json:"message"`
 		Target    string `json:"target_branch"`
 		Ephemeral bool   `json:"target_is_ephemeral"`
 		Commit    string `json:"commit_sha"`
-	}{"branch created", made.Name, made.Ephemeral, made.Head.String()})
+	}{message, made.Name, made.Ephemeral, made.Head.String()})
 }
 
 // branchBody is a branch in answers.

@@ -80,11 +80,16 @@ func (t target) info() (service.CommitInfo, error) {
 	}
 	info := service.CommitInfo{Message: t.Message}
 	var err error
-	if info.Author, err = t.Author.identity("author"); err != nil {
-		return info, err
-	}
-	info.Committer, err = t.Committer.identity("committer")
+	info.Author, info.Committer, err = identities(t.Author, t.Committer)
 	return info, err
+}
+
+// identities are those of a request's author and committer.
+func identities(author, committer *identity) (a, c service.Identity, err error) {
+	if a, err = author.identity("author"); err == nil {
+		c, err = committer.identity("committer")
+	}
+	return a, c, err
 }
 
 // fileChange is a path that a commit changes.

@@ -86,3 +86,12 @@ func TestGrepCursorIsOfItsSearch(t *testing.T) {
 		}
 	}
 }
+
+// A path that no tree can hold is a mistake, not a search without matches.
+func TestGrepRefusesPathsOfNoTree(t *testing.T) {
+	t.Parallel()
+	s := newSample(t, newWorld(t), "app")
+	for path, status := range map[string]int{"../x": 400, "a/../b": 400, "./a": 400, "a//b": 400, "..": 400, "absent": 200, "/": 200, "a..b": 200, "...": 200} {
+		s.post("/api/v1/repos/grep", object{"query": object{"pattern": "x"}, "paths": []string{path}}).want(t, status)
+	}
+}

@@ -47,10 +47,7 @@ func (in *mergeRequest) request() (service.MergeRequest, error) {
 		return out, cairn.Errorf(cairn.Invalid, "strategy is required: merge, ff_only or ff_prefer")
 	}
 	var err error
-	if out.Author, err = in.Author.identity("author"); err != nil {
-		return out, err
-	}
-	out.Committer, err = in.Committer.identity("committer")
+	out.Author, out.Committer, err = identities(in.Author, in.Committer)
 	return out, err
 }
 

@@ -64,12 +64,7 @@ func (f *face) restoreBranch(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	return api.Write(w, http.StatusOK, struct {
-		Message   string `json:"message"`
-		Target    string `json:"target_branch"`
-		Ephemeral bool   `json:"target_is_ephemeral"`
-		Commit    string `json:"commit_sha"`
-	}{"branch restored", made.Name, made.Ephemeral, made.Head.String()})
+	return writeMadeBranch(w, "branch restored", made)
 }
 
 // deletedRepositoryBody is a repository that can be restored.

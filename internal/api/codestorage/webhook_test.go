@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ type hookWorld struct {
 	status   atomic.Int64 // with which the receiver answers
 	clock    atomic.Int64 // nanoseconds that the service's clock is ahead
 	jobs     *worker.JobRunner
+	metadata cairn.Metadata
 	retry    chan struct{}
 }
 
@@ -44,9 +46,8 @@ func newHookWorld(t *testing.T) *hookWorld {
 	h := &hookWorld{got: make(chan received, 100)}
 	h.status.Store(200)
 	var wake atomic.Pointer[worker.JobRunner]
-	var metadata cairn.Metadata
 	h.world = newWorld(t, func(o *service.Options) {
-		metadata = o.Store.Metadata()
+		h.metadata = o.Store.Metadata()
 		o.Now = h.now
 		o.Enqueued = func(kind cairn.JobKind) {
 			if r := wake.Load(); r != nil {
@@ -64,7 +65,7 @@ func newHookWorld(t *testing.T) *hookWorld {
 	t.Cleanup(h.receiver.Close)
 	h.retry = make(chan struct{}, 100)
 	h.jobs = worker.StartJobs(worker.JobOptions{
-		Metadata: metadata, Logger: slog.New(slog.DiscardHandler), Poll: time.Hour, Now: h.now,
+		Metadata: h.metadata, Logger: slog.New(slog.DiscardHandler), Poll: time.Hour, Now: h.now,
 		Kinds: []worker.JobKind{{Kind: service.WebhookJob, Run: h.service.DeliverWebhook, AtOnce: 4}},
 		Ended: func(cairn.JobKind, worker.JobResult, time.Duration, time.Duration) { h.retry <- struct{}{} },
 	})
@@ -350,14 +351,22 @@ func TestFailedDeliveryIsTriedAgain(t *testing.T) {
 	h.call(t, r.token, "POST", path+"/deliveries/absent/redeliver", nil).want(t, 404)
 }
 
-// quiet makes sure that nothing comes before it is due.
+// quiet makes sure that nothing came before it was due, nor is on its way: all
+// that waits waits for later.
 func (h *hookWorld) quiet(t *testing.T) {
 	t.Helper()
-	h.jobs.Wake(service.WebhookJob)
+	var jobs []cairn.Job
+	err := h.metadata.View(t.Context(), func(tx cairn.Tx) (err error) {
+		jobs, err = tx.Jobs().Due(service.WebhookJob, h.now().Add(time.Hour), nil, 10)
+		return err
+	})
+	if err != nil || slices.ContainsFunc(jobs, func(j cairn.Job) bool { return j.Claim != "" || !j.DueAt.After(h.now()) }) {
+		t.Errorf("an event is on its way: %+v, %v", jobs, err)
+	}
 	select {
 	case r := <-h.got:
 		t.Errorf("an event came out of turn, or too early: %s", r.body)
-	case <-time.After(50 * time.Millisecond):
+	default:
 	}
 }
 

@@ -38,6 +38,11 @@ func (t receipts) SetAnswer(org cairn.OrganizationID, key [32]byte, status int, 
 	return err
 }
 
+func (t receipts) Remove(org cairn.OrganizationID, key [32]byte) error {
+	_, err := t.exec(`DELETE FROM receipts WHERE organization = $1 AND key = $2`, string(org), key[:])
+	return err
+}
+
 func (t receipts) Prune(before time.Time, n int) (int, error) {
 	removed, err := t.exec(`DELETE FROM receipts WHERE (organization, key) IN (
 		SELECT organization, key FROM receipts WHERE created_at < $1 ORDER BY created_at LIMIT CAST($2 AS BIGINT))`, micros(before), limit(n))

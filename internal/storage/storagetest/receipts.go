@@ -47,6 +47,21 @@ var receiptCases = map[string]func(*testing.T, store){
 		get("acme", 2)
 		get("other", 1)
 	},
+	"removed": func(t *testing.T, s store) {
+		get := func(org cairn.OrganizationID, key byte) func(cairn.Tx) error {
+			return func(tx cairn.Tx) error { _, err := tx.Receipts().Get(org, [32]byte{key}); return err }
+		}
+		for _, r := range []cairn.Receipt{{Organization: "acme", Key: [32]byte{1}}, {Organization: "acme", Key: [32]byte{2}}, {Organization: "other", Key: [32]byte{1}}} {
+			r.CreatedAt = day(1)
+			s.update(func(tx cairn.Tx) error { return tx.Receipts().Add(r) })
+		}
+		for range 2 {
+			s.update(func(tx cairn.Tx) error { return tx.Receipts().Remove("acme", [32]byte{1}) })
+		}
+		s.absent(get("acme", 1))
+		s.view(get("acme", 2))
+		s.view(get("other", 1))
+	},
 	"the oldest of an organization": func(t *testing.T, s store) {
 		for i := range byte(5) {
 			s.update(func(tx cairn.Tx) error {
