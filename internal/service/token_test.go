@@ -4,210 +4,30 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"math/big"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
-	"github.com/cairn-storage/cairn/internal/gitexec"
-	"github.com/cairn-storage/cairn/internal/odb"
-	"github.com/cairn-storage/cairn/internal/secret"
-	"github.com/cairn-storage/cairn/internal/storage/dir"
-	"github.com/cairn-storage/cairn/internal/storage/sqlite"
-	"github.com/cairn-storage/cairn/internal/storage/storagetest"
 )
 
 // operator is who sets the tests up.
 var operator = cairn.Actor{Admin: true, Name: "admin"}
 
-// tenants is a service with the organizations acme and evil, each with keys of
-// its own, and a clock that the test moves.
-type tenants struct {
-	*Service
-	mu  sync.Mutex
-	now time.Time
-
-	acmeEC, evilEC *ecdsa.PrivateKey
-	acmeRSA        *rsa.PrivateKey
-	acmeEd         ed25519.PrivateKey
-}
-
-func (f *tenants) clock() time.Time {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.now
-}
-
-func (f *tenants) pass(d time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.now = f.now.Add(d)
-}
-
-// testRSA is made once: it takes long.
-var testRSA = sync.OnceValue(func() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err)
-	}
-	return key
-})
-
-// newTenants returns tenants over a store that runs every function twice, as
-// stores may, or over one that is wrapped otherwise.
-func newTenants(t testing.TB, wrap ...func(cairn.Metadata) cairn.Metadata) *tenants {
-	t.Helper()
-	opened, err := sqlite.OpenMemory(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var metadata cairn.Metadata = opened
-	if _, measured := t.(*testing.B); !measured && len(wrap) == 0 {
-		metadata = storagetest.Rerunning{Metadata: opened}
-	}
-	for _, w := range wrap {
-		metadata = w(metadata)
-	}
-	bucket, err := dir.Open(filepath.Join(t.TempDir(), "bucket"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	stock, err := stockGit()
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := odb.Open(odb.Options{Metadata: metadata, Bucket: bucket, ScratchDir: filepath.Join(t.TempDir(), "scratch"), Git: stock})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(store.Close(), bucket.Close(), metadata.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	f := &tenants{now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), acmeRSA: testRSA()}
-	secrets, err := secret.Parse(secret.NewKey())
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Service = New(Options{Store: store, Now: f.clock, Secrets: secrets})
-	f.acmeEC, f.evilEC = newEC(t), newEC(t)
-	_, f.acmeEd, err = ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []cairn.OrganizationName{"acme", "evil"} {
-		if _, err := f.CreateOrganization(t.Context(), operator, name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f.register(t, "acme", f.acmeEC)
-	f.register(t, "acme", f.acmeRSA)
-	f.register(t, "acme", f.acmeEd)
-	f.register(t, "evil", f.evilEC)
-	return f
-}
-
-var stockGit = sync.OnceValues(func() (*gitexec.Git, error) { return gitexec.Find(context.Background()) })
-
-func newEC(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func publicPEM(t testing.TB, public crypto.PublicKey) string {
-	t.Helper()
-	der, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
-}
-
-func (f *tenants) register(t testing.TB, org cairn.OrganizationName, key crypto.Signer) cairn.PublicKey {
-	t.Helper()
-	added, err := f.AddKey(t.Context(), operator, org, publicPEM(t, key.Public()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return added
-}
-
-// claimText is a payload that is good but for what the test adds.
-func (f *tenants) claimText(more string) string {
-	if more != "" {
-		more = "," + more
-	}
-	return fmt.Sprintf(`{"iss":"acme","sub":"ci","repo":"team/app","scopes":["git:read"],"iat":%d,"exp":%d%s}`,
-		f.clock().Unix(), f.clock().Add(time.Hour).Unix(), more)
-}
-
 const headerES256 = `{"alg":"ES256","typ":"JWT"}`
-
-func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
-
-// sign makes a token of any header and payload, signed as the key's type does.
-func sign(t testing.TB, header, payload string, key crypto.Signer) string {
-	t.Helper()
-	signed := b64(header) + "." + b64(payload)
-	var method jwt.SigningMethod = jwt.SigningMethodES256
-	switch key.(type) {
-	case *rsa.PrivateKey:
-		method = jwt.SigningMethodRS256
-	case ed25519.PrivateKey:
-		method = jwt.SigningMethodEdDSA
-	}
-	signature, err := method.Sign(signed, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
-}
-
-// refuse wants a token to be refused as Unauthenticated.
-func (f *tenants) refuse(t *testing.T, name, token string) {
-	t.Helper()
-	who, err := f.Authenticate(t.Context(), token)
-	if cairn.KindOf(err) != cairn.Unauthenticated {
-		t.Errorf("%s: got %+v and the error %v, want Unauthenticated", name, who, err)
-	}
-	if who.Organization.ID != "" || who.Scopes != nil || who.Admin {
-		t.Errorf("%s: the refused token has the actor %+v", name, who)
-	}
-}
-
-func (f *tenants) accept(t *testing.T, name, token string) cairn.Actor {
-	t.Helper()
-	who, err := f.Authenticate(t.Context(), token)
-	if err != nil {
-		t.Errorf("%s: %v", name, err)
-	}
-	return who
-}
 
 func TestTokenOfEachAlgorithm(t *testing.T) {
 	t.Parallel()
@@ -582,141 +402,6 @@ func TestSignatureIsNotMalleable(t *testing.T) {
 		}
 	}
 	f.accept(t, "itself", good)
-}
-
-func TestWeakKeysAreRefusedAtUpload(t *testing.T) {
-	t.Parallel()
-	f := newTenants(t)
-	small, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	good := publicPEM(t, newEC(t).Public())
-	private, err := x509.MarshalPKCS8PrivateKey(newEC(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range map[string]string{
-		"RSA 1024":      publicPEM(t, small.Public()),
-		"exponent 1":    publicPEM(t, &rsa.PublicKey{N: f.acmeRSA.N, E: 1}),
-		"even exponent": publicPEM(t, &rsa.PublicKey{N: f.acmeRSA.N, E: 4}),
-		"P-384":         publicPEM(t, p384.Public()),
-		"private key":   string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})),
-		"certificate":   string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})),
-		"PKCS#1":        string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&f.acmeRSA.PublicKey)})),
-		"two keys":      good + good,
-		"garbage":       "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
-		"no PEM":        "ssh-ed25519 AAAA",
-		"empty":         "",
-	} {
-		if _, err := f.AddKey(t.Context(), operator, "acme", text); cairn.KindOf(err) != cairn.Invalid {
-			t.Errorf("%s: got the error %v, want Invalid", name, err)
-		}
-	}
-	if _, err := f.AddKey(t.Context(), operator, "acme", good+strings.Repeat(" ", maxPEM)); cairn.KindOf(err) != cairn.TooLarge {
-		t.Errorf("long: got the error %v", err)
-	}
-}
-
-func TestRevocationIsImmediate(t *testing.T) {
-	t.Parallel()
-	f := newTenants(t)
-	extra := newEC(t)
-	token := sign(t, headerES256, f.claimText(""), extra)
-	f.refuse(t, "before its key is added", token)
-	key := f.register(t, "acme", extra)
-	f.accept(t, "after", token)
-	other := sign(t, headerES256, f.claimText(""), f.acmeEC)
-	f.accept(t, "another key", other)
-	if err := f.RevokeKey(t.Context(), operator, "acme", key.ID); err != nil {
-		t.Fatal(err)
-	}
-	f.refuse(t, "after its key is revoked", token)
-	f.accept(t, "another key", other)
-	if _, err := f.AddKey(t.Context(), operator, "acme", publicPEM(t, extra.Public())); cairn.KindOf(err) != cairn.Conflict {
-		t.Errorf("adding a revoked key again: %v", err)
-	}
-	if err := f.RevokeKey(t.Context(), operator, "acme", "nothing"); cairn.KindOf(err) != cairn.NotFound {
-		t.Errorf("revoking an unknown key: %v", err)
-	}
-}
-
-// TestNewTenantOfAnOldName makes sure that tokens of a deleted organization do
-// not open the next one of that name.
-func TestNewTenantOfAnOldName(t *testing.T) {
-	t.Parallel()
-	f := newTenants(t)
-	token := sign(t, headerES256, f.claimText(""), f.acmeEC)
-	before := f.accept(t, "before", token)
-	if err := f.DeleteOrganization(t.Context(), operator, "acme"); err != nil {
-		t.Fatal(err)
-	}
-	f.refuse(t, "deleted", token)
-	if _, err := f.CreateOrganization(t.Context(), operator, "acme"); err != nil {
-		t.Fatal(err)
-	}
-	f.refuse(t, "next of that name", token)
-	f.register(t, "acme", f.acmeEC)
-	if after := f.accept(t, "same key registered again", token); after.Organization.ID == before.Organization.ID {
-		t.Error("the two organizations have one id")
-	}
-}
-
-// TestRevocationRace revokes while tokens are verified: none may be accepted
-// once RevokeKey has returned.
-func TestRevocationRace(t *testing.T) {
-	t.Parallel()
-	f := newTenants(t)
-	for range 20 {
-		key := newEC(t)
-		added := f.register(t, "acme", key)
-		token := sign(t, headerES256, f.claimText(""), key)
-		var done sync.WaitGroup
-		for range 4 {
-			done.Go(func() {
-				for range 10 {
-					_, _ = f.Authenticate(context.Background(), token)
-				}
-			})
-		}
-		if err := f.RevokeKey(t.Context(), operator, "acme", added.ID); err != nil {
-			t.Fatal(err)
-		}
-		f.refuse(t, "revoked", token)
-		done.Wait()
-		f.refuse(t, "revoked, later", token)
-	}
-}
-
-func TestKeyLimit(t *testing.T) {
-	t.Parallel()
-	f := newTenants(t)
-	for range maxActiveKeys - 3 {
-		f.register(t, "acme", newEC(t))
-	}
-	if _, err := f.AddKey(t.Context(), operator, "acme", publicPEM(t, newEC(t).Public())); cairn.KindOf(err) != cairn.Conflict {
-		t.Errorf("got the error %v", err)
-	}
-}
-
-// TestThumbprint has the example of RFC 7638, section 3.1.
-func TestThumbprint(t *testing.T) {
-	t.Parallel()
-	n, err := base64.RawURLEncoding.DecodeString("0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw")
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := parseRSAKey(&rsa.PublicKey{N: new(big.Int).SetBytes(n), E: 65537})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"; key.id != want {
-		t.Errorf("got %s, want %s", key.id, want)
-	}
 }
 
 func FuzzToken(f *testing.F) {
