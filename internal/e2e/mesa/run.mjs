@@ -109,6 +109,62 @@ const stories = {
     await refused(mesa.content.get({ repo: 'nothing' }), 404, 'NOT_FOUND');
   },
 
+  async 'changes, bookmarks, a diff and a merge'() {
+    await mesa.repos.create({ name: 'changes' });
+    const repo = 'changes';
+    const b64 = (text) => Buffer.from(text).toString('base64');
+    const author = { name: 'Bot', email: 'b@x.dev', date: '2026-06-01T00:00:00Z' };
+    const first = await mesa.changes.create({ repo, base_change_id: VIRTUAL_ROOT_CHANGE_ID, message: 'Add README', author,
+      files: [{ path: 'README.md', content: b64('one\ntwo\nthree\n') }] });
+    assert.deepEqual([first.message, first.parents, first.is_conflicted], ['Add README', [VIRTUAL_ROOT_CHANGE_ID], false]);
+    const moved = await mesa.bookmarks.move({ repo, bookmark: 'main', change_id: first.id });
+    assert.deepEqual(moved, { name: 'main', change_id: first.id, is_default: true, from_change_id: VIRTUAL_ROOT_CHANGE_ID });
+    await mesa.bookmarks.create({ repo, name: 'feature/x', change_id: first.id });
+    const edit = (text) => mesa.changes.create({ repo, base_change_id: first.id, message: text, author, files: [{ path: 'README.md', content: b64(`one\n${text}\nthree\n`) }] });
+    const [ours, theirs] = [await edit('ours'), await edit('theirs')];
+    await mesa.bookmarks.move({ repo, bookmark: 'feature/x', change_id: theirs.id });
+    assert.equal((await mesa.bookmarks.get({ repo, bookmark: 'feature/x' })).change_id, theirs.id);
+    const diff = await mesa.diffs.get({ repo, base_change_id: first.id, head_change_id: theirs.id });
+    assert.deepEqual([diff.stats.additions, diff.stats.deletions, diff.entries[0].status], [1, 1, 'modified']);
+    await mesa.bookmarks.move({ repo, bookmark: 'main', change_id: ours.id });
+    await refused(mesa.bookmarks.merge({ repo, target: 'main', source: 'feature/x' }), 409, 'MERGE_CONFLICT');
+    const merged = await mesa.bookmarks.merge({ repo, target: 'main', source: 'feature/x', allow_conflicted: true, delete_source: true });
+    assert.deepEqual([merged.is_conflicted, merged.merge_type, merged.source_deleted], [true, 'merge_commit', true]);
+    const conflict = await mesa.diffs.get({ repo, base_change_id: ours.id, head_change_id: merged.change_id, conflicts: 'only' });
+    const { path, hunks: [hunk] } = conflict.conflicted_entries[0];
+    const update = (body) => rest.updateChange({ baseUrl: apiUrl, auth: apiKey, path: { org: 'acme', repo, change_id: merged.change_id }, body });
+    const { error: stuck, response } = await update({ message: 'no' }); // the SDK itself has no such call
+    assert.deepEqual([response.status, stuck.error.code, stuck.error.details.conflict_paths], [409, 'MERGE_CONFLICT', [path]]);
+    const { data: resolved } = await update({ base_commit_oid: merged.commit_oid, resolutions: [{ path, hunks: [{ hunk_id: hunk.hunk_id, take: 'source' }] }] });
+    assert.deepEqual([resolved.id, resolved.is_conflicted], [merged.change_id, false]);
+    const detail = await mesa.changes.get({ repo, change_id: merged.change_id });
+    assert.deepEqual([detail.conflicts, detail.parents], [[], [ours.id, theirs.id]]);
+    const listed = await mesa.changes.list({ repo, bookmark: 'main' });
+    assert.deepEqual(new Set(listed.changes.map((c) => c.id)), new Set([merged.change_id, ours.id, theirs.id, first.id]));
+    assert.deepEqual((await mesa.bookmarks.list({ repo })).bookmarks.map((b) => b.name), ['main']);
+    await refused(mesa.changes.get({ repo, change_id: 'k'.repeat(32) }), 404, 'NOT_FOUND');
+
+    const directory = mkdtempSync(join(tmpdir(), 'cairn-mesa-'));
+    try { // git sees the same, and what it commits and pushes is a change
+      git(directory, 'clone', '-q', remote(repo, apiKey), 'copy');
+      const copy = join(directory, 'copy');
+      assert.equal(readFileSync(join(copy, 'README.md'), 'utf8'), 'one\ntheirs\nthree\n');
+      assert.match(git(copy, 'cat-file', 'commit', 'HEAD'), new RegExp(`^change-id ${merged.change_id}$`, 'm'));
+      assert.doesNotMatch(git(copy, 'ls-remote'), /namespaces/);
+      writeFileSync(join(copy, 'new'), 'new\n');
+      git(copy, 'add', '.');
+      git(copy, 'commit', '-qm', 'Plain');
+      git(copy, 'push', '-q', 'origin', 'main');
+      const head = await mesa.bookmarks.get({ repo, bookmark: 'main' });
+      const pushed = await mesa.changes.get({ repo, change_id: head.change_id });
+      assert.deepEqual([pushed.message, pushed.files, pushed.parents], ['Plain', ['new'], [merged.change_id]]);
+      assert.equal(`${pushed.current_commit_oid}\n`, git(copy, 'rev-parse', 'HEAD'));
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+    await refused(mesa.bookmarks.delete({ repo, bookmark: 'main' }), 409, 'CONFLICT');
+  },
+
   async 'what only the low-level client calls'() {
     const at = { baseUrl: apiUrl, auth: apiKey };
     const path = { org: 'acme' };
