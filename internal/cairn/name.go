@@ -62,7 +62,7 @@ func ParseOrganizationName(s string) (OrganizationName, error) {
 // reservedOrganization holds the first path segments that belong to a face.
 var reservedOrganization = map[string]bool{
 	"admin": true, "api": true, "codearts": true, "codestorage": true, "gogs": true,
-	"healthz": true, "mesa": true, "metrics": true, "projects": true, "readyz": true,
+	"healthz": true, "mcp": true, "mesa": true, "metrics": true, "projects": true, "readyz": true,
 	"repositories": true, "users": true, "whoami": true, "v1": true, "v2": true, "v3": true, "v4": true,
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
 )
@@ -236,6 +237,9 @@ func (s *Service) ListLabelled(ctx context.Context, who cairn.Actor, q LabelQuer
 	})
 	if err != nil {
 		return LabelledPage{}, fmt.Errorf("list repositories: %w", err)
+	}
+	if err := admission.Enter(ctx, admission.List); err != nil {
+		return LabelledPage{}, err
 	}
 	for i := range page.Repositories {
 		r := &page.Repositories[i]

@@ -27,6 +27,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/gittest"
 	"github.com/cairn-storage/cairn/internal/odb"
+	"github.com/cairn-storage/cairn/internal/secret"
 	"github.com/cairn-storage/cairn/internal/service"
 	"github.com/cairn-storage/cairn/internal/storage/dir"
 	"github.com/cairn-storage/cairn/internal/storage/sqlite"
@@ -81,7 +82,9 @@ func start(t testing.TB, change ...func(*config)) *server {
 	s.store, err = odb.Open(c.odb)
 	check(t, err)
 	t.Cleanup(func() { s.store.Close() })
-	s.service = service.New(service.Options{Store: s.store, Limits: c.limits})
+	secrets, err := secret.Parse(secret.NewKey())
+	check(t, err)
+	s.service = service.New(service.Options{Store: s.store, Limits: c.limits, Secrets: secrets})
 	operator := cairn.Actor{Admin: true, Name: "admin"}
 	_, err = s.service.CreateOrganization(ctx, operator, "acme")
 	check(t, err)
