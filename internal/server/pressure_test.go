@@ -94,8 +94,8 @@ func TestClientThatLeavesFreesWhatItHad(t *testing.T) {
 	c.WorkSlots, c.OrgWorkSlots = 2, 2
 	s := start(t, c)
 	acme := newTenant(t, s, "acme")
-	acme.commit(t, "large", noise(1, 4<<20))
-	for i := range 7 { // some chunks, one file: more than the kernel's buffers hold
+	acme.commit(t, "large", noise(1, 16<<20)) // more than sockets take without a reader
+	for i := range 7 {                        // some chunks, one file: more than the kernel's buffers hold
 		acme.commit(t, fmt.Sprint("more", i), noise(uint64(i+2), 4<<20))
 	}
 	fetch := fetchBody(acme.tip(t))

@@ -96,7 +96,9 @@ func New(o Options) *Service {
 		streamPoll: streamPoll,
 	}
 	if s.now == nil {
-		s.now = time.Now
+		// As fine as times are stored, so that the answer to a write says what
+		// later reads say.
+		s.now = func() time.Time { return time.Now().Truncate(time.Microsecond) }
 	}
 	if s.changed == nil {
 		s.changed = func(cairn.RepositoryKey, int64) {}
