@@ -156,6 +156,11 @@ type TreeChange struct {
 	Mode   git.FileMode
 	ID     git.ObjectID
 	Delete bool // of a file or of a whole folder
+
+	// Changed is set by EditTree if the path is a file now that it was not, or
+	// one with other content or mode. Where it is not set the path may yet have
+	// changed.
+	Changed bool
 }
 
 // EditTree applies changes, in order, to a base tree (the zero id: none) and
@@ -167,6 +172,7 @@ func EditTree(ctx context.Context, f git.ObjectFormat, src TreeSource, base git.
 	e := treeEditor{format: f, src: src, emit: emit}
 	root := &treeNode{}
 	for i := range changes {
+		changes[i].Changed = false
 		root.apply(&changes[i])
 	}
 	id, err := e.edit(ctx, base, root)
@@ -285,7 +291,9 @@ func (e *treeEditor) entry(ctx context.Context, old git.TreeEntry, exists bool, 
 				mode = git.ModeExecutable
 			}
 		}
-		return git.TreeEntry{Mode: mode, Name: name, ID: c.ID}, nil
+		entry := git.TreeEntry{Mode: mode, Name: name, ID: c.ID}
+		c.Changed = !n.fresh && entry != old
+		return entry, nil
 	}
 	var base git.ObjectID
 	if exists && old.Mode.IsTree() {

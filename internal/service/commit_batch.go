@@ -38,6 +38,9 @@ type made struct {
 	update cairn.RefUpdate
 	links  git.CommitLinks
 	trees  map[git.ObjectID][]byte
+	// changes are what was done to the parent's tree; nil where the tree is
+	// another commit's.
+	changes []odb.TreeChange
 }
 
 // batch is the state that a commit finds: a snapshot, and on top of it the
@@ -54,7 +57,7 @@ type batch struct {
 	bytes   int // of trees
 
 	good []*queuedCommit // that are to be stored
-	refs []cairn.RefUpdate
+	made []made          // of each
 }
 
 // makeCommits makes queued commits of one branch, in their order, and returns
@@ -152,7 +155,7 @@ func (b *batch) add(c *queuedCommit) (CommitResult, error) {
 		b.bytes += len(tree)
 	}
 	b.branch = cairn.Ref{Name: m.update.Name, Target: m.update.New}
-	b.good, b.refs = append(b.good, c), append(b.refs, m.update)
+	b.good, b.made = append(b.good, c), append(b.made, m)
 	result := CommitResult{Commit: m.update.New, Tree: m.links.Tree, Branch: c.target.Branch, Old: m.update.Old, Blobs: c.content.blobs()}
 	result.PackBytes = c.pack.Size() + int64(c.repo.Format.Size())
 	for _, p := range c.content.staged() {
@@ -172,7 +175,7 @@ func (s *Service) storeCommits(ctx context.Context, b *batch) error {
 		if err := pack.Append(c.pack); err != nil {
 			return err
 		}
-		writes[i] = refWrite{Who: c.who, Packs: c.content.staged(), Updates: b.refs[i : i+1], History: b}
+		writes[i] = refWrite{Who: c.who, Packs: c.content.staged(), Updates: []cairn.RefUpdate{b.made[i].update}, History: b}
 	}
 	staged, err := pack.Finish(ctx, repo.Organization)
 	if err != nil {
@@ -188,8 +191,11 @@ func (s *Service) storeCommits(ctx context.Context, b *batch) error {
 		s.store.Discard(ctx, staged)
 		return err
 	}
-	for _, c := range b.good {
+	for i, c := range b.good {
 		c.content.stored()
+		if err == nil {
+			s.changes.follow(c.branchKey(), b.made[i])
+		}
 	}
 	return err
 }

@@ -40,8 +40,8 @@ type draft struct {
 type commitContent interface {
 	// writeTree returns the commit's tree on top of the tree of its parent,
 	// zero for none, as it is in the state that b is. It puts new trees into
-	// pack and collects them in made. It may be called again.
-	writeTree(ctx context.Context, b *batch, base git.ObjectID, pack *odb.PackBuilder, made map[git.ObjectID][]byte) (git.ObjectID, error)
+	// pack and collects them in m. It may be called again.
+	writeTree(ctx context.Context, b *batch, base git.ObjectID, pack *odb.PackBuilder, m *made) (git.ObjectID, error)
 	// staged are packs that the commit needs beside its own.
 	staged() []odb.Staged
 	// stored is told that a commit names the staged packs, or may.
@@ -259,7 +259,7 @@ func (d *draft) write(ctx context.Context, b *batch) (made, error) {
 	}
 	m := made{trees: map[git.ObjectID][]byte{}}
 	commit := git.Commit{Author: d.author, Committer: d.by, Message: d.info.Message}
-	if commit.Tree, err = d.content.writeTree(ctx, b, at.tree, d.pack, m.trees); err != nil {
+	if commit.Tree, err = d.content.writeTree(ctx, b, at.tree, d.pack, &m); err != nil {
 		return made{}, err
 	}
 	if !at.parent.IsZero() {

@@ -115,7 +115,7 @@ func (w *PatchWriter) apply(ctx context.Context) error {
 }
 
 // writeTree makes the writer the content of its draft.
-func (w *PatchWriter) writeTree(ctx context.Context, b *batch, base git.ObjectID, pack *odb.PackBuilder, made map[git.ObjectID][]byte) (git.ObjectID, error) {
+func (w *PatchWriter) writeTree(ctx context.Context, b *batch, base git.ObjectID, pack *odb.PackBuilder, m *made) (git.ObjectID, error) {
 	same, err := w.patched.Holds(ctx, b, b.Repository().Format, base)
 	if err != nil {
 		return git.ObjectID{}, err
@@ -123,7 +123,7 @@ func (w *PatchWriter) writeTree(ctx context.Context, b *batch, base git.ObjectID
 	if !same {
 		return git.ObjectID{}, errPathsMoved
 	}
-	return editTree(ctx, b, base, w.patched.Changes, pack, made)
+	return editTree(ctx, b, base, w.patched.Changes, pack, m)
 }
 
 func (w *PatchWriter) staged() []odb.Staged { return nil }

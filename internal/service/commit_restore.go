@@ -69,7 +69,7 @@ func restoreMessage(ctx context.Context, sn *odb.Snapshot, from git.ObjectID) (s
 // restored is a commit as the content of another one.
 type restored git.ObjectID
 
-func (r restored) writeTree(ctx context.Context, b *batch, _ git.ObjectID, _ *odb.PackBuilder, _ map[git.ObjectID][]byte) (git.ObjectID, error) {
+func (r restored) writeTree(ctx context.Context, b *batch, _ git.ObjectID, _ *odb.PackBuilder, _ *made) (git.ObjectID, error) {
 	commit := git.ObjectID(r)
 	// What was reachable when the request came may be dropped by now.
 	there, err := b.Reachable(ctx, odb.FullView, commit)

@@ -240,7 +240,7 @@ func (w *CommitWriter) Commit(ctx context.Context) (CommitResult, error) {
 }
 
 // writeTree makes the writer the content of its draft.
-func (w *CommitWriter) writeTree(ctx context.Context, b *batch, base git.ObjectID, pack *odb.PackBuilder, made map[git.ObjectID][]byte) (git.ObjectID, error) {
+func (w *CommitWriter) writeTree(ctx context.Context, b *batch, base git.ObjectID, pack *odb.PackBuilder, m *made) (git.ObjectID, error) {
 	changes := make([]odb.TreeChange, len(w.changes))
 	for i, c := range w.changes {
 		changes[i] = odb.TreeChange{Path: c.Path, Delete: c.Delete, Mode: c.Mode}
@@ -248,19 +248,20 @@ func (w *CommitWriter) writeTree(ctx context.Context, b *batch, base git.ObjectI
 			changes[i].ID = w.contents.id(c.ContentID, c.Mode)
 		}
 	}
-	return editTree(ctx, b, base, changes, pack, made)
+	return editTree(ctx, b, base, changes, pack, m)
 }
 
 // editTree applies changes to a tree, zero for none, and returns the new one. It
 // puts the trees that it makes into a pack and collects them.
-func editTree(ctx context.Context, b *batch, base git.ObjectID, changes []odb.TreeChange, pack *odb.PackBuilder, made map[git.ObjectID][]byte) (git.ObjectID, error) {
+func editTree(ctx context.Context, b *batch, base git.ObjectID, changes []odb.TreeChange, pack *odb.PackBuilder, m *made) (git.ObjectID, error) {
 	f := b.Repository().Format
+	m.changes = changes
 	return odb.EditTree(ctx, f, b, base, changes, func(tree []byte) (git.ObjectID, error) {
 		if err := git.CheckObject(f, git.TreeObject, tree); err != nil {
 			return git.ObjectID{}, cairn.Errorf(cairn.Invalid, "%w", err)
 		}
 		id, err := pack.Add(git.TreeObject, tree)
-		made[id] = tree
+		m.trees[id] = tree
 		return id, err
 	})
 }

@@ -380,8 +380,9 @@ type changeKey struct {
 
 // changeSet is what is known of one commit.
 type changeSet struct {
-	last map[string]git.ObjectID // by path
-	size int
+	last   map[string]git.ObjectID // by path
+	size   int
+	branch string // whose commits it follows, see branchKey; empty if none
 }
 
 // Bounds of the cache, in bytes: of one of its two halves, of one commit, and
@@ -403,6 +404,52 @@ func (c *changeCache) get(key changeKey) (git.ObjectID, bool) {
 	return last, ok
 }
 
+// maxFollowed is how many paths a commit may change whose last changes are
+// followed.
+const maxFollowed = 1000
+
+// follow notes which paths a new commit on a branch changed. What is known of its
+// parent goes with it, if the commits before it on this branch brought that: of
+// all other paths the last change is what it was. So who reads a branch that
+// grows finds the answer at its tip, whatever its age.
+func (c *changeCache) follow(branch string, m made) {
+	if len(m.changes) > maxFollowed || m.changes == nil || len(m.links.Parents) > 1 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known.size = changeCacheSize
+	set := &changeSet{map[string]git.ObjectID{}, changeEntrySize, branch}
+	for _, parent := range m.links.Parents {
+		if old, ok := c.known.get(parent); ok && old.branch == branch && old.size <= changeSetSize {
+			set = old
+			c.known.remove(parent)
+		}
+	}
+	for _, change := range m.changes {
+		if change.Changed {
+			set.put(change.Path, m.update.New)
+		} else {
+			set.remove(change.Path) // the same again, or not there before, or no more
+		}
+	}
+	c.known.putWeighed(m.update.New, set, set.size)
+}
+
+func (s *changeSet) put(path string, last git.ObjectID) {
+	if _, ok := s.last[path]; !ok {
+		s.size += len(path) + changeEntrySize
+	}
+	s.last[path] = last
+}
+
+func (s *changeSet) remove(path string) {
+	if _, ok := s.last[path]; ok {
+		s.size -= len(path) + changeEntrySize
+		delete(s.last, path)
+	}
+}
+
 // has tells whether anything is known of a commit.
 func (c *changeCache) has(commit git.ObjectID) bool {
 	c.mu.Lock()
@@ -417,11 +464,8 @@ func (c *changeCache) put(key changeKey, last git.ObjectID) {
 	c.known.size = changeCacheSize
 	set, ok := c.known.get(key.from)
 	if !ok || set.size > changeSetSize {
-		set = &changeSet{map[string]git.ObjectID{}, changeEntrySize}
+		set = &changeSet{map[string]git.ObjectID{}, changeEntrySize, ""}
 	}
-	if _, ok := set.last[key.path]; !ok {
-		set.size += len(key.path) + changeEntrySize
-	}
-	set.last[key.path] = last
+	set.put(key.path, last)
 	c.known.putWeighed(key.from, set, set.size)
 }

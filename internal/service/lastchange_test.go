@@ -2,6 +2,8 @@ package service
 
 import (
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +37,7 @@ func lastChangesOf(r *gittest.Repo, revision string) map[string]string {
 // known from before is forgotten first.
 func (f *tenants) wantLastChanges(t *testing.T, who cairn.Actor, name cairn.RepositoryName, commit string, want map[string]string) {
 	t.Helper()
-	f.changes = changeCache{}
+	f.changes, f.metadataPages = changeCache{}, metadataCache{}
 	q := MetadataQuery{Revision: Revision{Name: commit}, Limit: 7}
 	listed := 0
 	for {
@@ -139,4 +141,79 @@ func TestLastChangeOfAMergeBomb(t *testing.T) {
 	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("took %s", took)
 	}
+}
+
+// TestLastChangesFollowCommits makes commits of all kinds on two branches and
+// compares what is known of their tips with what the history says.
+func TestLastChangesFollowCommits(t *testing.T) {
+	t.Parallel()
+	f := newTenants(t)
+	f.create(t, "acme", "r")
+	who := f.actor(t, "acme", "r", cairn.GitRead, cairn.GitWrite)
+	if _, err := write(t, f.Service, who, CommitTarget{Branch: "main"}, "first", "first"); err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(7, 7))
+	paths := []string{"a", "a/b", "a/c", "a/c/d", "e", "f/g", "f/h"}
+	for range 300 {
+		target := CommitTarget{Branch: []string{"main", "side"}[random.IntN(2)], Base: "main"}
+		var files []FileChange
+		contents := map[string]string{}
+		for range 1 + random.IntN(3) {
+			c := FileChange{Path: paths[random.IntN(len(paths))], Delete: random.IntN(3) == 0}
+			if !c.Delete {
+				c.ContentID = fmt.Sprint(random.IntN(2))
+				contents[c.ContentID] = c.ContentID
+			}
+			files = append(files, c)
+		}
+		// Some cannot be made: what they delete is not there.
+		_, _ = writeFiles(t, f.Service, who, target, files, contents)
+	}
+	for _, branch := range []string{"main", "side"} {
+		ask := func() map[string]git.ObjectID {
+			page, err := f.FilesMetadata(t.Context(), who, "r", MetadataQuery{Revision: Revision{Name: branch}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := map[string]git.ObjectID{}
+			for _, file := range page.Files {
+				last[file.Path] = file.LastCommit
+			}
+			return last
+		}
+		sn, err := f.open(t.Context(), who, "r", cairn.GitRead)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ref, _ := sn.Ref(git.RefName(git.BranchPrefix + branch))
+		sn.Close()
+		set, _ := f.changes.known.get(ref.Target)
+		if set == nil || len(set.last) < 3 {
+			t.Errorf("%s: little is known: %v", branch, set)
+		}
+		kept := f.changes.known
+		known := ask()
+		f.changes.known, f.metadataPages.pages = boundedMap[git.ObjectID, *changeSet]{}, boundedMap[string, MetadataPage]{}
+		if want := ask(); len(want) < 2 || !maps.Equal(known, want) {
+			t.Errorf("%s: got %v, want %v", branch, known, want)
+		}
+		f.changes.known = kept
+	}
+}
+
+// writeFiles commits files whose contents are given by their ids.
+func writeFiles(t *testing.T, s *Service, who cairn.Actor, target CommitTarget, files []FileChange, contents map[string]string) (CommitResult, error) {
+	t.Helper()
+	w, err := s.BeginCommit(t.Context(), who, "r", CommitRequest{CommitTarget: target, CommitInfo: CommitInfo{Message: "m", Author: Identity{Name: "A", Email: "a@example.com"}}, Files: files})
+	if err != nil {
+		return CommitResult{}, err
+	}
+	defer w.Close()
+	for id, content := range contents {
+		if err := w.AddChunk(t.Context(), id, []byte(content), true); err != nil {
+			return CommitResult{}, err
+		}
+	}
+	return w.Commit(t.Context())
 }

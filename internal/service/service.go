@@ -40,6 +40,7 @@ type Service struct {
 	passwords      *passwords
 	commits        batcher[*queuedCommit]
 	changes        changeCache
+	metadataPages  metadataCache
 	noted          notedVersions
 	logs           logCache
 	streams        *streams
