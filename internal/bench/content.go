@@ -251,16 +251,14 @@ func measureMetadata(ctx context.Context, b *bench) error {
 	if err := b.server.restart(ctx); err != nil {
 		return err
 	}
-	ask := func() (usage, error) {
-		files, use, err := b.pages(ctx, func(cursor string) call {
-			return call{token, http.MethodGet, "/api/v1/repos/files/metadata?limit=1000&cursor=" + url.QueryEscape(cursor), nil}
-		}, lengthOf("files"))
-		if err == nil && files != treeFiles {
-			err = fmt.Errorf("%d files, not %d", files, treeFiles)
-		}
-		return use, err
+	var asked []call
+	files, first, err := b.pages(ctx, func(cursor string) call {
+		asked = append(asked, call{token, http.MethodGet, "/api/v1/repos/files/metadata?limit=1000&cursor=" + url.QueryEscape(cursor), nil})
+		return asked[len(asked)-1]
+	}, lengthOf("files"))
+	if err == nil && files != treeFiles {
+		err = fmt.Errorf("%d files, not %d", files, treeFiles)
 	}
-	first, err := ask()
 	if err != nil {
 		return err
 	}
@@ -275,14 +273,10 @@ func measureMetadata(ctx context.Context, b *bench) error {
 	git.value *= treeFiles
 	git.cpu *= treeFiles
 	b.table.beside(fmt.Sprintf("git log -1, 2,000 times the median of %d paths", b.sizes.gitTurns), name, git, ratioAtMost(0.2))
-	var walls []time.Duration
-	var again usage
-	for began := time.Now(); len(walls) == 0 || time.Since(began) < b.sizes.measurement; {
-		if again, err = ask(); err != nil {
-			return err
-		}
-		walls = append(walls, again.wall)
+	again, err := b.repeat(ctx, asked)
+	if err != nil {
+		return err
 	}
-	b.table.add("the same, again", took(middle(walls), again.cpu, again.anon), within(20*time.Millisecond))
+	b.table.add("the same, again", again.latency(), within(20*time.Millisecond))
 	return nil
 }

@@ -180,11 +180,21 @@ func (b *bench) readLogs(ctx context.Context, repository string) (loadResult, er
 	if err != nil {
 		return loadResult{}, err
 	}
+	return b.repeat(ctx, pages)
+}
+
+// repeat makes the same calls again and again, and does not decode what comes.
+func (b *bench) repeat(ctx context.Context, calls []call) (loadResult, error) {
+	c, err := dial(ctx, b.server.url)
+	if err != nil {
+		return loadResult{}, err
+	}
+	defer c.conn.Close()
 	var walls []time.Duration
 	use, err := b.server.watch(func() error {
 		for began := time.Now(); time.Since(began) < b.sizes.measurement; {
 			start := time.Now()
-			if err := c.doAll(pages); err != nil {
+			if err := c.doAll(calls); err != nil {
 				return err
 			}
 			walls = append(walls, time.Since(start))

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-
 	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
@@ -109,12 +107,9 @@ func (a *Archive) Close() { a.sn.Close() }
 // its order, with its modes and times. The same query gives the same bytes.
 // Attributes of paths (export-ignore, export-subst) have no say.
 func (a *Archive) Write(ctx context.Context, w io.Writer) error {
-	compressed, err := gzip.NewWriterLevel(w, gzip.DefaultCompression)
-	if err != nil {
-		return err
-	}
+	compressed := &gzipWriter{w: w}
 	out := archiveWriter{Archive: a, tar: tar.NewWriter(compressed), when: time.Unix(max(a.links.Date, 0), 0)}
-	err = out.tar.WriteHeader(&tar.Header{
+	err := out.tar.WriteHeader(&tar.Header{
 		Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"comment": a.Commit.String()},
 	})
 	if err != nil {
