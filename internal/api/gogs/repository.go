@@ -23,6 +23,7 @@ var repositoryRoutes = []route{
 	{method: "GET", path: repositoryPath, role: cairn.ReaderRole, handle: (*Face).repository},
 	{method: "DELETE", path: repositoryPath, gate: byToken, role: cairn.OwnerRole, handle: (*Face).deleteRepository},
 	{method: "GET", path: repositoryPath + "/forks", gate: byToken, role: cairn.ReaderRole, handle: (*Face).forks},
+	{method: "POST", path: repositoryPath + "/mirror-sync", gate: byToken, role: cairn.AdminRole, handle: (*Face).syncMirror},
 	{method: "GET", path: repositoryPath + "/collaborators", gate: byToken, role: cairn.AdminRole, handle: (*Face).collaborators},
 	{method: "GET", path: repositoryPath + "/collaborators/{user}", gate: byToken, role: cairn.AdminRole, handle: (*Face).isCollaborator},
 	{method: "PUT", path: repositoryPath + "/collaborators/{user}", gate: byToken, role: cairn.AdminRole, handle: (*Face).addCollaborator},
@@ -138,6 +139,19 @@ func (f *Face) forks(w http.ResponseWriter, in *request) error {
 		return err
 	}
 	return f.writeRepositories(w, in, cut(in, list))
+}
+
+// syncMirror has a repository take over what its upstream has, soon. A
+// repository that follows none has no such thing.
+func (f *Face) syncMirror(w http.ResponseWriter, in *request) error {
+	if in.repo.Upstream.IsZero() {
+		return cairn.Errorf(cairn.NotFound, "the repository follows no upstream")
+	}
+	if err := f.service.PullUpstream(in.Context(), in.who, in.repo.Name, ""); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
 }
 
 // newRepository is the body of what makes repositories.
