@@ -13,11 +13,6 @@ func put(message, text, branch string) string {
 	return fmt.Sprintf(`{"message":%q,"content":%q,"branch":%q}`, message, base64.StdEncoding.EncodeToString([]byte(text)), branch)
 }
 
-type written struct {
-	Content content `json:"content"`
-	Commit  *commit `json:"commit"`
-}
-
 func TestContents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
