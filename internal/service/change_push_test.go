@@ -228,3 +228,26 @@ func TestChangesOfDeniedWriters(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// TestRepacksKeepHiddenChanges: what only a hidden ref leads to outlives a full
+// repack, and is cloned by nobody.
+func TestRepacksKeepHiddenChanges(t *testing.T) {
+	t.Parallel()
+	c := newChangeTest(t)
+	c.line(t, c.row, 20)
+	hidden := c.change(nobody, "hidden", file("h", "1\n"))
+	over := c.change(hidden.ID, "over", file("o", "1\n"))
+	c.repack(t, c.row)
+	for _, want := range []Change{hidden, over} {
+		if got := c.detail(want.ID); got.Commit != want.Commit || len(got.Files) != 1 {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+		if ok, err := c.snapshot().Reachable(t.Context(), odb.FullView, want.Commit); ok || err != nil {
+			t.Errorf("shown to others: %v, %v", ok, err)
+		}
+	}
+	c.update(hidden.ID, ChangeUpdate{Files: []ChangeFile{file("h", "2\n")}})
+	if got := c.detail(over.ID); got.Commit == over.Commit {
+		t.Error("what follows did not come along")
+	}
+}
