@@ -70,6 +70,18 @@ func (a *Auth) KeyActor(r *http.Request) (cairn.Actor, error) {
 	return who, admission.Claim(r.Context(), string(who.Organization.ID))
 }
 
+// AccessKeyActor is Actor for an access key, whose id and secret are user name
+// and password.
+func (a *Auth) AccessKeyActor(r *http.Request) (cairn.Actor, error) {
+	id, secret, _ := r.BasicAuth()
+	who, err := a.service.AuthenticateSecret(r.Context(), cairn.AccessKeyID(id), secret)
+	if err != nil {
+		return who, err
+	}
+	NoteOrganization(r, who.Organization.Name)
+	return who, admission.Claim(r.Context(), string(who.Organization.ID))
+}
+
 // Operator returns the operator of the server, if the request has the admin
 // token. The actor is of no organization yet: service.Operator makes it one.
 func (a *Auth) Operator(r *http.Request) (cairn.Actor, error) {

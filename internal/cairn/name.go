@@ -63,7 +63,7 @@ func ParseOrganizationName(s string) (OrganizationName, error) {
 var reservedOrganization = map[string]bool{
 	"admin": true, "api": true, "codearts": true, "codestorage": true, "gogs": true,
 	"healthz": true, "mcp": true, "mesa": true, "metrics": true, "projects": true, "readyz": true,
-	"repositories": true, "users": true, "whoami": true, "v1": true, "v2": true, "v3": true, "v4": true,
+	"repositories": true, "user": true, "users": true, "whoami": true, "v1": true, "v2": true, "v3": true, "v4": true,
 }
 
 // RepositoryName is a repository's public name inside its organization. It

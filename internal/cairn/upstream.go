@@ -30,6 +30,9 @@ type Upstream struct {
 	// DefaultBranch is the short name of the branch that the creator wants as
 	// the default; empty for whichever the upstream has.
 	DefaultBranch string `json:"default_branch,omitempty"`
+	// Once ends the link when the first sync has succeeded: what the upstream
+	// has is taken over, not followed.
+	Once bool `json:"once,omitempty"`
 }
 
 // IsZero tells whether there is no upstream.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/api/admin"
+	"github.com/cairn-storage/cairn/internal/api/codearts"
 	"github.com/cairn-storage/cairn/internal/api/codestorage"
 	"github.com/cairn-storage/cairn/internal/api/gogs"
 	"github.com/cairn-storage/cairn/internal/api/mesa"
@@ -17,7 +18,7 @@ import (
 
 // openAPI is the description of all faces in one document.
 var openAPI = sync.OnceValues(func() (map[string]any, error) {
-	return mergeOpenAPI(admin.OpenAPI, codestorage.OpenAPI, gogs.OpenAPI, mesa.OpenAPI)
+	return mergeOpenAPI(admin.OpenAPI, codestorage.OpenAPI, gogs.OpenAPI, mesa.OpenAPI, codearts.OpenAPI)
 })
 
 func serveOpenAPI(w http.ResponseWriter, _ *http.Request) error {

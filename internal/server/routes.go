@@ -8,6 +8,7 @@ import (
 
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/api/admin"
+	"github.com/cairn-storage/cairn/internal/api/codearts"
 	"github.com/cairn-storage/cairn/internal/api/codestorage"
 	"github.com/cairn-storage/cairn/internal/api/githttp"
 	"github.com/cairn-storage/cairn/internal/api/gogs"
@@ -30,6 +31,7 @@ func (s *Server) routes() http.Handler {
 	mesaFace := mesa.New(s.service, mesa.Options{ExternalURL: s.ExternalURL()})
 	mux.Handle("/v1/", mesaFace)
 	mux.Handle("/mesa/v1/", http.StripPrefix("/mesa", mesaFace))
+	arts := codearts.New(s.service, codearts.Options{ExternalURL: s.ExternalURL(), Scratch: s.store.Scratch})
 	mux.Handle("/admin/v1/", admin.New(s.service, auth))
 	mux.HandleFunc("GET /healthz", healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
@@ -38,6 +40,10 @@ func (s *Server) routes() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isGit(r) {
 			git.ServeHTTP(w, r)
+			return
+		}
+		if codearts.Matches(r.URL.Path) {
+			arts.ServeHTTP(w, r) // not through mux, which would redirect
 			return
 		}
 		if strings.HasPrefix(r.URL.Path, "//api/") {
@@ -78,7 +84,7 @@ func isGit(r *http.Request) bool {
 }
 
 // facePrefixes begin the paths of the faces.
-var facePrefixes = []string{"/api/", "/admin/", "/v1/", "/mesa/", "/gogs/"}
+var facePrefixes = []string{"/api/", "/admin/", "/v1/", "/mesa/", "/gogs/", "/v2/", "/v3/", "/v4/", "/codearts/"}
 
 // isHealthCheck tells the questions that must be answered however busy the
 // server is.

@@ -49,6 +49,8 @@ type FileDiff struct {
 	// State is git's letter of the change, with the similarity of a rename
 	// in three digits: R087.
 	State string
+	// OldMode and NewMode are zero where there is no file.
+	OldMode, NewMode git.FileMode
 	// Bytes is the size of the file after the change, before it for a deleted
 	// one; of a submodule 0.
 	Bytes int64
@@ -199,7 +201,7 @@ type differ struct {
 }
 
 func (d *differ) add(ctx context.Context, c diff.Change) error {
-	f := FileDiff{Path: c.Path(), State: c.Status.String()}
+	f := FileDiff{Path: c.Path(), State: c.Status.String(), OldMode: c.Old.Mode, NewMode: c.New.Mode}
 	if c.Status == diff.Renamed {
 		f.OldPath = c.Old.Path
 		f.State = fmt.Sprintf("R%03d", c.Score)

@@ -34,9 +34,9 @@ type NewRepository struct {
 	FoldName bool
 }
 
-// maxDescription is the longest description of a repository in bytes: 512
+// maxDescription is the longest description of a repository in bytes: 2,000
 // characters of any kind.
-const maxDescription = 2048
+const maxDescription = 8000
 
 // CreateRepository makes an empty repository; Conflict if the name is taken.
 // The name of a deleted repository is free again.

@@ -212,11 +212,18 @@ func (r *syncRun) end(ctx context.Context, failure error) error {
 		if err := r.s.announceSync(tx, repo, event); err != nil {
 			return err
 		}
-		if !repo.Syncing {
+		isOver := failure == nil && repo.Upstream.Once
+		if !repo.Syncing && !isOver {
 			return nil
 		}
 		if _, err := tx.Repositories().Advance(r.key); err != nil {
 			return err
+		}
+		if isOver {
+			repo.Upstream = cairn.Upstream{}
+			if err := tx.Upstreams().Forget(r.key); err != nil { // but for how this run ended, which is put last
+				return err
+			}
 		}
 		return tx.Repositories().SetUpstream(r.key, repo.Upstream, false)
 	})

@@ -49,6 +49,10 @@ type NewMirror struct {
 	// has it; empty means the upstream's own.
 	UpstreamBranch string
 	Access         Access
+	// Once takes over what the upstream has, and then follows it no more.
+	Once        bool
+	Description string
+	Public      bool // everybody may read the new repository
 	// Username and Password are a credential to store; without a password there
 	// is none yet.
 	Username, Password string
@@ -117,7 +121,11 @@ func (s *Service) mirrorRow(who cairn.Actor, in NewMirror) (cairn.Repository, er
 	row := newRepository(who.Organization, in.Name)
 	row.CreatedAt = s.now().UTC()
 	row.Format = git.SHA1
+	row.Description, row.Public = in.Description, in.Public
 	var err error
+	if err = cairn.CheckText("description", in.Description, maxDescription); err != nil {
+		return row, err
+	}
 	if row.Upstream, err = s.parseUpstream(in); err != nil {
 		return row, err
 	}
@@ -149,7 +157,7 @@ func (s *Service) mirrorRow(who cairn.Actor, in NewMirror) (cairn.Repository, er
 func (s *Service) parseUpstream(in NewMirror) (cairn.Upstream, error) {
 	u := cairn.Upstream{
 		Provider: cairn.Provider(in.Provider), Owner: in.Owner, Name: strings.TrimSuffix(in.UpstreamName, ".git"),
-		DefaultBranch: in.UpstreamBranch,
+		DefaultBranch: in.UpstreamBranch, Once: in.Once,
 	}
 	if in.Provider == "sourcehut" {
 		u.Provider = cairn.SourceHut

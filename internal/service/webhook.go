@@ -96,7 +96,12 @@ func (o webhookOwner) show(tx cairn.Tx, w cairn.Webhook) (Webhook, error) {
 type NewWebhook struct {
 	URL    string
 	Events []cairn.EventType
+	// Secret signs what is sent; empty has one made.
+	Secret string
 }
+
+// maxWebhookSecret is the longest secret that a caller may give, in bytes.
+const maxWebhookSecret = 1024
 
 // CreateWebhook subscribes an address to events of the repository that the
 // actor's credential names, or of all repositories of the organization.
@@ -111,12 +116,20 @@ func (s *Service) CreateWebhook(ctx context.Context, who cairn.Actor, in NewWebh
 	if err != nil {
 		return Webhook{}, err
 	}
+	if len(in.Secret) > maxWebhookSecret {
+		return Webhook{}, cairn.Errorf(cairn.Invalid, "the secret has more than %d bytes", maxWebhookSecret)
+	}
 	now := s.now().UTC()
 	made := cairn.Webhook{
 		Organization: who.Organization.ID, ID: cairn.WebhookID(cairn.NewID()), Customer: who.Organization.Name,
 		URL: in.URL, Events: events, CreatedAt: now, UpdatedAt: now,
 	}
-	plain := s.newWebhookSecret(&made)
+	plain := in.Secret
+	if plain == "" {
+		plain = s.newWebhookSecret(&made)
+	} else {
+		made.Secret = s.secrets.Seal([]byte(plain), webhookSecretPlace(made))
+	}
 	var shown Webhook
 	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
 		owner, err := webhookOwnerOf(tx, who)

@@ -187,12 +187,17 @@ func (f *Face) actor(r *http.Request, path string) (cairn.Actor, string, error) 
 		return who, repository, err
 	}
 	token := api.Token(r)
+	user, _, _ := r.BasicAuth()
 	org, repository, named := strings.Cut(path, "/")
+	keyActor := f.auth.KeyActor
+	if service.IsAccessKeyID(user) {
+		keyActor = f.auth.AccessKeyActor
+	}
 	switch {
-	case service.IsKeyCredential(token):
-		who, err := f.auth.KeyActor(r)
+	case service.IsKeyCredential(token), service.IsAccessKeyID(user):
+		who, err := keyActor(r)
 		if err == nil && (!named || org != string(who.Organization.Name)) {
-			err = cairn.Errorf(cairn.NotFound, "not found; with an API key the address is /{organization}/{repository}.git")
+			err = cairn.Errorf(cairn.NotFound, "not found; with a key the address is /{organization}/{repository}.git")
 		}
 		return who, repository, err
 	case named && !api.IsSigned(token):
