@@ -92,6 +92,7 @@ var matrix = map[string]struct {
 	"GET /v1/repositories/{repository}/branch/{branch}/image":     {reads, ""},
 	"GET /v2/projects/{repository}/repository/files":              {reads, ""},
 	"GET /v2/projects/{repository}/repository/files/{file}":       {reads, ""},
+	"GET /v2/repositories/{repository}/archive":                   {reads, ""},
 	"POST /v1/repositories/{group}/{name}/hooks":                  {administers, `{"hook_url":"https://example.com/","service":"x","hook_events":["push_events"]}`},
 	"GET /v1/repositories/{group}/{name}/hooks":                   {administers, ""},
 	"DELETE /v1/repositories/{group}/{name}/hooks/{hook}":         {administers, ""},
@@ -101,6 +102,7 @@ var matrix = map[string]struct {
 var queries = []struct{ end, query string }{
 	{"/repoid", "group_name=acme/web&repository_name=app"}, {"/commits", "ref_name=master"}, {"/file", "path=README.md"},
 	{"/image", "path=README.md"}, {"/files", "file_path=README.md&ref=master"}, {"/{file}", "ref=master"},
+	{"/archive", "sha=master&format=zip"},
 }
 
 // TestAuthorizationMatrix calls every route with every kind of credential. Who

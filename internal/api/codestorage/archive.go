@@ -1,10 +1,8 @@
 package codestorage
 
 import (
-	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/service"
@@ -36,31 +34,6 @@ func (f *face) archive(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	defer a.Close()
-	h := w.Header()
-	h.Set("Content-Type", "application/gzip")
-	h.Set("Content-Disposition", `attachment; filename="`+archiveName(string(r.repo), a.Ref)+`"`)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(http.StatusOK)
-	// After the header is out, breaking off is all that tells of an error: what
-	// was sent must not look whole.
-	if err := a.Write(r.Context(), struct{ io.Writer }{w}); err != nil {
-		api.NoteError(r.Request, fmt.Errorf("archive %s: %w", a.Commit, err))
-		panic(http.ErrAbortHandler)
-	}
+	api.WriteArchive(w, r.Request, string(r.repo), a.Ref, api.TarGz, func(out io.Writer) error { return a.Write(r.Context(), out) })
 	return nil
-}
-
-// maxArchiveName bounds the name of the file, in bytes.
-const maxArchiveName = 200
-
-// archiveName is a name for the file that is safe in a header and on any disk.
-func archiveName(repo, ref string) string {
-	name := strings.Map(func(c rune) rune {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-' {
-			return c
-		}
-		return '-'
-	}, repo[strings.LastIndexByte(repo, '/')+1:]+"-"+ref)
-	return name[:min(len(name), maxArchiveName)] + ".tar.gz"
 }

@@ -7,7 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
-	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -119,6 +119,7 @@ func TestSDK(t *testing.T) {
 	s.list()
 	s.commits()
 	s.files()
+	s.archive()
 	s.branches()
 	s.tags()
 	s.hooks()
@@ -466,15 +467,23 @@ func (s *session) imports() {
 }
 
 func (s *session) archive() {
-	archive, err := s.c.ShowRepositoryArchive(&model.ShowRepositoryArchiveRequest{RepositoryUuid: s.uuid, Sha: "master", Format: "zip"})
-	must(s.T, "ShowRepositoryArchive", err)
-	data, err := io.ReadAll(archive.Body)
-	must(s.T, "archive", err)
-	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
-	must(s.T, "archive", err)
-	if len(z.File) == 0 {
-		s.Error("the archive is empty")
+	for _, ref := range []string{"master", s.second} {
+		archive, err := s.c.ShowRepositoryArchive(&model.ShowRepositoryArchiveRequest{RepositoryUuid: s.uuid, Sha: ref, Format: "zip"})
+		must(s.T, "ShowRepositoryArchive", err)
+		var data bytes.Buffer
+		_, err = archive.Consume(&data)
+		must(s.T, "archive", err)
+		z, err := zip.NewReader(bytes.NewReader(data.Bytes()), int64(data.Len()))
+		must(s.T, "archive", err)
+		content, err := fs.ReadFile(z, "demo1/src/a.txt")
+		if err != nil || string(content) != "one\nthree\n" {
+			s.Errorf("the archive of %s: got %q, %v", ref, content, err)
+		}
 	}
+	_, err := s.c.ShowRepositoryArchive(&model.ShowRepositoryArchiveRequest{RepositoryUuid: s.uuid, Sha: "master", Format: "rar"})
+	refused(s.T, "an unknown format", err, 400, "CH.010001")
+	_, err = s.c.ShowRepositoryArchive(&model.ShowRepositoryArchiveRequest{RepositoryUuid: s.uuid, Sha: "absent", Format: "zip"})
+	refused(s.T, "an archive of no branch", err, 404, "CH.000404")
 }
 
 func (s *session) remove() {
