@@ -111,6 +111,15 @@ func (w *world) newProject(t *testing.T, org cairn.OrganizationName, name string
 	return project
 }
 
+func (w *world) newUser(t *testing.T, name string) cairn.User {
+	t.Helper()
+	user, err := w.service.CreateUser(t.Context(), operator, service.NewUser{Name: name, Email: name + "@example.com", Password: "correct horse"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return user
+}
+
 func (w *world) token(t *testing.T, key service.AccessKeyWithSecret) string {
 	t.Helper()
 	token, _, err := w.service.NewAccessToken(t.Context(), key.ID, key.Secret)

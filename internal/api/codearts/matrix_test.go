@@ -93,6 +93,10 @@ var matrix = map[string]struct {
 	"GET /v2/projects/{repository}/repository/files":              {reads, ""},
 	"GET /v2/projects/{repository}/repository/files/{file}":       {reads, ""},
 	"GET /v2/repositories/{repository}/archive":                   {reads, ""},
+	"GET /v1/repositories/{repository}/members":                   {administers, ""},
+	"POST /v1/repositories/{repository}/members":                  {administers, `{"users":[{"id":"bea","name":"bea","role":20}]}`},
+	"PUT /v1/repositories/{repository}/members/{member}":          {administers, `{"role":40}`},
+	"DELETE /v1/repositories/{repository}/members/{member}":       {administers, ""},
 	"POST /v1/repositories/{group}/{name}/hooks":                  {administers, `{"hook_url":"https://example.com/","service":"x","hook_events":["push_events"]}`},
 	"GET /v1/repositories/{group}/{name}/hooks":                   {administers, ""},
 	"DELETE /v1/repositories/{group}/{name}/hooks/{hook}":         {administers, ""},
@@ -113,6 +117,7 @@ func TestAuthorizationMatrix(t *testing.T) {
 	uuid := w.create(t, "app")
 	all := w.newKey(t, "evil", service.NewAccessKey{})
 	w.create(t, "other")
+	w.newUser(t, "bea")
 	keys := map[string]struct {
 		key service.AccessKeyWithSecret
 		may []right
@@ -141,7 +146,7 @@ func TestAuthorizationMatrix(t *testing.T) {
 		}
 		method, pattern, _ := strings.Cut(route, " ")
 		path := strings.NewReplacer("{repository}", uuid, "{project}", w.project, "{name}", "plain", "{group}", "acme", "{branch}", "master",
-			"{sha}", "master", "{file}", "README.md", "{hook}", "1", "{user}", strings.Repeat("0", 32)).Replace(pattern)
+			"{sha}", "master", "{file}", "README.md", "{hook}", "1", "{member}", "bea", "{user}", strings.Repeat("0", 32)).Replace(pattern)
 		for _, q := range queries {
 			if strings.HasSuffix(pattern, q.end) {
 				path += "?" + q.query

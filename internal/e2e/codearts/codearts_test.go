@@ -49,6 +49,11 @@ func TestOfficialSDK(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const password = "correct horse"
+	user, err := operator.CreateUser(ctx, client.NewUser{Name: "bea", Email: "bea@example.com", Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
 	upstreams := t.TempDir()
 	gittest.Git(t, upstreams, "init", "-q", "--bare", "-b", "trunk", "owner/source.git")
 	source := filepath.Join(upstreams, "owner", "source.git")
@@ -61,6 +66,7 @@ func TestOfficialSDK(t *testing.T) {
 	cmd.Dir = "sdk"
 	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod",
 		"CAIRN_TEST_SERVER="+s.URL(), "CAIRN_TEST_ACCESS_KEY="+key.ID, "CAIRN_TEST_SECRET_KEY="+key.Secret,
+		"CAIRN_TEST_USER="+user.Name, "CAIRN_TEST_USER_ID="+user.ID, "CAIRN_TEST_PASSWORD="+password,
 		"CAIRN_TEST_PROJECT="+project.ID, "CAIRN_TEST_UPSTREAM="+upstream.URL+"/owner/source.git", "CAIRN_TEST_UPSTREAM_TIP="+commit,
 	)
 	out, err := cmd.CombinedOutput()

@@ -31,6 +31,9 @@ var (
 	server      = os.Getenv("CAIRN_TEST_SERVER")
 	accessKey   = os.Getenv("CAIRN_TEST_ACCESS_KEY")
 	secretKey   = os.Getenv("CAIRN_TEST_SECRET_KEY")
+	user        = os.Getenv("CAIRN_TEST_USER")
+	userID      = os.Getenv("CAIRN_TEST_USER_ID")
+	password    = os.Getenv("CAIRN_TEST_PASSWORD")
 	project     = os.Getenv("CAIRN_TEST_PROJECT")
 	upstream    = os.Getenv("CAIRN_TEST_UPSTREAM")
 	upstreamTip = os.Getenv("CAIRN_TEST_UPSTREAM_TIP")
@@ -98,14 +101,20 @@ func refused(t *testing.T, what string, err error, status int, code string) {
 
 func git(t *testing.T, dir string, args ...string) string {
 	t.Helper()
+	out, err := tryGit(dir, args...)
+	if err != nil {
+		t.Fatalf("git %v: %v\n%s", args, err, out)
+	}
+	return out
+}
+
+// tryGit is git for what may fail.
+func tryGit(dir string, args ...string) (string, error) {
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0")
 	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("git %v: %v\n%s", args, err, out)
-	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(string(out)), err
 }
 
 // TestSDK makes the calls in the order in which a program would.
@@ -123,6 +132,7 @@ func TestSDK(t *testing.T) {
 	s.branches()
 	s.tags()
 	s.hooks()
+	s.members()
 	s.wrongRequests()
 	s.credentials()
 	s.imports()
@@ -484,6 +494,64 @@ func (s *session) archive() {
 	refused(s.T, "an unknown format", err, 400, "CH.010001")
 	_, err = s.c.ShowRepositoryArchive(&model.ShowRepositoryArchiveRequest{RepositoryUuid: s.uuid, Sha: "absent", Format: "zip"})
 	refused(s.T, "an archive of no branch", err, 404, "CH.000404")
+}
+
+// members gives a user roles and tries with Git what each lets.
+func (s *session) members() {
+	add := func(id, name string, role int32) (*model.AddRepoMembersResponse, error) {
+		return s.c.AddRepoMembers(&model.AddRepoMembersRequest{RepositoryUuid: s.uuid, Body: &model.CreateRepoMemberRequest{
+			Users: &[]model.RepoMemberInfo{{Id: id, Name: name, Role: role}},
+		}})
+	}
+	s.memberMay(false, false)
+	_, err := add("absent", "absent", 20)
+	refused(s.T, "no such user", err, 400, "CH.010112")
+	_, err = add(userID, user, 50)
+	refused(s.T, "no such role", err, 400, "CH.010001")
+	added, err := add(userID, user, 20)
+	must(s.T, "AddRepoMembers", err)
+	if r := *added.Result; len(r) != 1 || *r[0].Status != "success" || *r[0].Name != user || !isUUID.MatchString(*r[0].Id) {
+		s.Fatalf("AddRepoMembers: got %v", added)
+	}
+	id := *(*added.Result)[0].Id
+	equal(s.T, "the role", s.memberRole(id), 20)
+	s.memberMay(true, false)
+	changed, err := s.c.SetRepoRole(&model.SetRepoRoleRequest{RepositoryUuid: s.uuid, MemberId: id, Body: &model.SetRepoRoleRequestBody{Role: model.GetSetRepoRoleRequestBodyRoleEnum().E_30}})
+	must(s.T, "SetRepoRole", err)
+	equal(s.T, "SetRepoRole", *changed.Status, "success")
+	equal(s.T, "the role", s.memberRole(id), 30)
+	s.memberMay(true, true)
+	removed, err := s.c.DeleteRepoMember(&model.DeleteRepoMemberRequest{RepositoryUuid: s.uuid, MemberId: id})
+	must(s.T, "DeleteRepoMember", err)
+	equal(s.T, "DeleteRepoMember", *removed.Status, "success")
+	s.memberMay(false, false)
+	_, err = s.c.DeleteRepoMember(&model.DeleteRepoMemberRequest{RepositoryUuid: s.uuid, MemberId: id})
+	refused(s.T, "no member any more", err, 404, "CH.000404")
+}
+
+// memberRole is the role that the list of members has of a user.
+func (s *session) memberRole(id string) int32 {
+	s.Helper()
+	list, err := s.c.ListRepoMembers(&model.ListRepoMembersRequest{RepositoryUuid: s.uuid, PageIndex: p[int32](1), PageSize: p[int32](10), Subject: &user})
+	must(s.T, "ListRepoMembers", err)
+	r := list.Result
+	if *r.Total != 1 || *(*r.Users)[0].UserId != id || *(*r.Users)[0].Name != user || *(*r.Users)[0].Email != "bea@example.com" || *(*r.Users)[0].Enabled != "true" {
+		s.Fatalf("ListRepoMembers: got %v", list)
+	}
+	return *(*r.Users)[0].Role
+}
+
+// memberMay checks what the user may do with Git, by name and password.
+func (s *session) memberMay(fetch, push bool) {
+	s.Helper()
+	u, err := url.Parse(s.url)
+	must(s.T, "address", err)
+	u.User = url.UserPassword(user, password)
+	clone := s.clone(s.url)
+	_, err = tryGit(clone, "ls-remote", u.String())
+	equal(s.T, "the member may fetch", err == nil, fetch)
+	_, err = tryGit(clone, "push", "-q", u.String(), "HEAD:refs/heads/by-member")
+	equal(s.T, "the member may push", err == nil, push)
 }
 
 func (s *session) remove() {
