@@ -3,8 +3,12 @@ package codearts_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/service"
 )
 
 // members lists the members as "name role", in order.
@@ -97,5 +101,34 @@ func TestWrongMembers(t *testing.T) {
 	}
 	if got := w.members(t, uuid, ""); got != " of 0" {
 		t.Errorf("there are members: %s", got)
+	}
+}
+
+// TestMembersAreNoOracle: who may not say who is a member learns neither who is
+// one nor which users there are.
+func TestMembersAreNoOracle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	place := "/v1/repositories/" + w.create(t, "app") + "/members"
+	w.newUser(t, "bea")
+	w.newUser(t, "cy")
+	w.must(t, "POST", place, `{"users":[{"id":"bea","name":"bea","role":20}]}`, nil)
+	writer := w.token(t, w.newKey(t, "acme", service.NewAccessKey{Scopes: []cairn.Scope{cairn.GitWrite}}))
+	var texts []string
+	for _, name := range []string{"bea", "cy", "absent"} {
+		for _, a := range []answer{
+			w.call(t, writer, "POST", place, `{"users":[{"id":"`+name+`","name":"`+name+`","role":20}]}`),
+			w.call(t, writer, "PUT", place+"/"+name, `{"role":40}`),
+			w.call(t, writer, "DELETE", place+"/"+name, ""),
+			w.call(t, writer, "GET", place+"?subject="+name, ""),
+		} {
+			if a.status != http.StatusUnauthorized || a.Error.Code != "CH.080401" {
+				t.Errorf("%s: got %d %s", name, a.status, a.text)
+			}
+			texts = append(texts, a.text)
+		}
+	}
+	if texts = slices.Compact(texts); len(texts) != 1 {
+		t.Errorf("the answers differ: %q", texts)
 	}
 }
