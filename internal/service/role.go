@@ -113,6 +113,11 @@ func (s *Service) Grant(ctx context.Context, who cairn.Actor, repo cairn.Reposit
 	if role < cairn.ReaderRole || role > cairn.AdminRole {
 		return cairn.Errorf(cairn.Invalid, "a collaborator may read, write or administer")
 	}
+	for _, scope := range role.Scopes() {
+		if err := authorize(who, repo, scope); err != nil {
+			return err
+		}
+	}
 	return s.updateRole(ctx, who, repo, user, func(tx cairn.Tx, key cairn.RepositoryKey, u cairn.User) error {
 		if cairn.OrganizationID(u.ID) == key.Organization {
 			return cairn.Errorf(cairn.Invalid, "user %q owns the repository", u.Name)

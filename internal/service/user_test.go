@@ -263,6 +263,9 @@ func TestRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantKind(t, "a writer gives access", f.Grant(ctx, writer, "Site", "stranger", cairn.ReaderRole), cairn.Denied)
+	blind := who
+	blind.Scopes = []cairn.Scope{cairn.RepoWrite}
+	wantKind(t, "who cannot read lets read", f.Grant(ctx, blind, "Site", "stranger", cairn.ReaderRole), cairn.Denied)
 	wantKind(t, "a writer takes access", f.Withdraw(ctx, writer, "Site", "reader"), cairn.Denied)
 	_, err = f.DescribeRepository(ctx, writer, "Site", "", true)
 	wantKind(t, "a writer publishes", err, cairn.Denied)

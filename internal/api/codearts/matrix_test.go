@@ -49,6 +49,8 @@ const (
 	any_                   // any right to the repository
 	writes                 // to push to it
 	administers
+	manages  // to manage its members
+	gives    // the same, and to read it: what is given
 	listsAll // all of the organization
 	makesAll // in all of the organization
 )
@@ -93,10 +95,10 @@ var matrix = map[string]struct {
 	"GET /v2/projects/{repository}/repository/files":              {reads, ""},
 	"GET /v2/projects/{repository}/repository/files/{file}":       {reads, ""},
 	"GET /v2/repositories/{repository}/archive":                   {reads, ""},
-	"GET /v1/repositories/{repository}/members":                   {administers, ""},
-	"POST /v1/repositories/{repository}/members":                  {administers, `{"users":[{"id":"bea","name":"bea","role":20}]}`},
-	"PUT /v1/repositories/{repository}/members/{member}":          {administers, `{"role":40}`},
-	"DELETE /v1/repositories/{repository}/members/{member}":       {administers, ""},
+	"GET /v1/repositories/{repository}/members":                   {manages, ""},
+	"POST /v1/repositories/{repository}/members":                  {gives, `{"users":[{"id":"bea","name":"bea","role":20}]}`},
+	"PUT /v1/repositories/{repository}/members/{member}":          {gives, `{"role":20}`},
+	"DELETE /v1/repositories/{repository}/members/{member}":       {manages, ""},
 	"POST /v1/repositories/{group}/{name}/hooks":                  {administers, `{"hook_url":"https://example.com/","service":"x","hook_events":["push_events"]}`},
 	"GET /v1/repositories/{group}/{name}/hooks":                   {administers, ""},
 	"DELETE /v1/repositories/{group}/{name}/hooks/{hook}":         {administers, ""},
@@ -124,7 +126,8 @@ func TestAuthorizationMatrix(t *testing.T) {
 	}{
 		"read":                 {w.newKey(t, "acme", service.NewAccessKey{Scopes: []cairn.Scope{cairn.GitRead}}), []right{known, inProject, reads, any_}},
 		"write":                {w.newKey(t, "acme", service.NewAccessKey{Scopes: []cairn.Scope{cairn.GitWrite}}), []right{known, inProject, reads, any_, writes}},
-		"repo":                 {w.newKey(t, "acme", service.NewAccessKey{Scopes: []cairn.Scope{cairn.RepoWrite}}), []right{known, inProject, any_, administers, makesAll}},
+		"repo":                 {w.newKey(t, "acme", service.NewAccessKey{Scopes: []cairn.Scope{cairn.RepoWrite}}), []right{known, inProject, any_, administers, manages, makesAll}},
+		"repo and read":        {w.newKey(t, "acme", service.NewAccessKey{Scopes: []cairn.Scope{cairn.RepoWrite, cairn.GitRead}}), []right{known, inProject, reads, any_, administers, manages, gives, makesAll}},
 		"list":                 {w.newKey(t, "acme", service.NewAccessKey{Scopes: []cairn.Scope{cairn.OrgRead}}), []right{known, inProject, listsAll}},
 		"another repository":   {w.newKey(t, "acme", service.NewAccessKey{Repositories: []cairn.RepositoryName{"web/other"}}), []right{known, inProject, listsAll}},
 		"another organization": {all, []right{known, makesAll}},
@@ -160,7 +163,7 @@ func TestAuthorizationMatrix(t *testing.T) {
 			}
 		}
 		for name, k := range keys {
-			if row.right == nothing {
+			if row.right == nothing || route == last && name == "repo and read" { // one deletes it
 				continue
 			}
 			a := w.call(t, w.token(t, k.key), method, path, body)
