@@ -32,6 +32,9 @@ type NewRepository struct {
 	Labels        cairn.Labels
 	// FoldName refuses the name also if there is one that differs by case only.
 	FoldName bool
+	// Number gives it its number at once, in the same transaction: for who shows
+	// the number next.
+	Number bool
 }
 
 // maxDescription is the longest description of a repository in bytes: 2,000
@@ -68,8 +71,16 @@ func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewR
 				return cmp.Or(err, error(cairn.Conflict))
 			}
 		}
-		if err := tx.Repositories().Create(row); err != nil || len(labels) == 0 {
+		if err := tx.Repositories().Create(row); err != nil {
 			return err
+		}
+		if in.Number {
+			if _, err := tx.Numbers().Give(cairn.NumberedRepository(row.RepositoryKey)); err != nil {
+				return err
+			}
+		}
+		if len(labels) == 0 {
+			return nil
 		}
 		return tx.Repositories().SetLabels(row.RepositoryKey, labels)
 	})

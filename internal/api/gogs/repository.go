@@ -240,7 +240,7 @@ func (f *Face) createRepository(w http.ResponseWriter, in *request, login servic
 		return err
 	}
 	made, err := f.service.CreateRepository(in.Context(), who, service.NewRepository{
-		Name: name, Description: body.Description, Public: !body.Private, FoldName: true,
+		Name: name, Description: body.Description, Public: !body.Private, FoldName: true, Number: true,
 	})
 	if cairn.KindOf(err) == cairn.Conflict && err != nil {
 		return &problem{http.StatusUnprocessableEntity, "repository already exists: map[name:" + body.Name + " ownerID:" + org + "]"}

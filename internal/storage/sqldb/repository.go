@@ -45,11 +45,15 @@ func (t repositories) FindFolded(org cairn.OrganizationID, name cairn.Repository
 		return r, err
 	}
 	folded := lowerASCII(string(name))
-	if r, err = t.Find(org, cairn.RepositoryName(folded)); !errors.Is(err, cairn.NotFound) {
-		return r, err
+	if folded != string(name) {
+		if r, err = t.Find(org, cairn.RepositoryName(folded)); !errors.Is(err, cairn.NotFound) {
+			return r, err
+		}
 	}
+	// As a range, since SQLite takes an equality for no better than the key of
+	// the organization, and reads all of it.
 	return t.one(Read, `SELECT `+repositoryColumns+` FROM repositories
-		WHERE organization = $1 AND lower(name) = $2 AND deleted_at IS NULL AND name <> lower(name) ORDER BY name LIMIT 1`, string(org), folded)
+		WHERE organization = $1 AND lower(name) BETWEEN $2 AND $2 AND deleted_at IS NULL AND name <> lower(name) ORDER BY name LIMIT 1`, string(org), folded)
 }
 
 func (t repositories) Public(text string, after cairn.RepositoryKey, n int) ([]cairn.Repository, error) {
@@ -64,8 +68,9 @@ func (t repositories) Public(text string, after cairn.RepositoryKey, n int) ([]c
 }
 
 func (t repositories) Forks(key cairn.RepositoryKey, n int) ([]cairn.Repository, error) {
+	// As a range: see FindFolded.
 	return t.many(`SELECT `+repositoryColumns+` FROM repositories
-		WHERE organization = $1 AND parent = $2 AND parent <> '' AND deleted_at IS NULL ORDER BY id LIMIT CAST($3 AS BIGINT)`,
+		WHERE organization = $1 AND parent BETWEEN $2 AND $2 AND parent <> '' AND deleted_at IS NULL ORDER BY parent, id LIMIT CAST($3 AS BIGINT)`,
 		string(key.Organization), string(key.Repository), limit(n))
 }
 

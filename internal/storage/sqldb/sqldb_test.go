@@ -171,7 +171,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 	if err := Run(ctx, s, Write, useAll); err != nil {
 		t.Fatal(err)
 	}
-	statements := 0
+	statements, indexed := 0, 0
 	for query := range s.stmts {
 		if !strings.Contains(query, " WHERE ") && !strings.Contains(query, "SELECT ") {
 			continue
@@ -189,6 +189,11 @@ func TestStatementsUseIndexes(t *testing.T) {
 			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
 				t.Fatal(err)
 			}
+			if index := indexOf(query); strings.HasPrefix(detail, "SEARCH ") && !strings.Contains(detail, index) {
+				t.Errorf("%s:\n%s, want %s", query, detail, index)
+			} else if index != "" && strings.Contains(detail, index) {
+				indexed++
+			}
 			if strings.HasPrefix(detail, "SCAN ") || strings.Contains(detail, "TEMP B-TREE") && !slices.Contains(sorted, table(query)) {
 				t.Errorf("%s:\n%s", query, detail)
 			}
@@ -197,9 +202,21 @@ func TestStatementsUseIndexes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if statements < 20 {
-		t.Errorf("saw only %d statements", statements)
+	if statements < 20 || indexed != 2 {
+		t.Errorf("saw only %d statements, %d of a certain index", statements, indexed)
 	}
+}
+
+// indexOf is the index by which a statement must find its rows, where the key of
+// the organization, in which there may be many, would do for a plan; or nothing.
+func indexOf(query string) string {
+	switch {
+	case strings.Contains(query, "lower(name) BETWEEN $2"):
+		return "repositories_folded"
+	case strings.Contains(query, "parent BETWEEN $2"):
+		return "repositories_forks"
+	}
+	return ""
 }
 
 // sorted are the tables from which few rows are read and then sorted, or those
@@ -237,6 +254,11 @@ func useAll(tx cairn.Tx) error {
 		_, err = tx.Repositories().Advance(r.RepositoryKey)
 		try(err)
 	}
+	if _, err = tx.Repositories().FindFolded("o", "Nothing"); !errors.Is(err, cairn.NotFound) {
+		try(err)
+	}
+	_, err = tx.Repositories().Forks(a.RepositoryKey, 1)
+	try(err)
 	_, err = tx.Repositories().Find("o", "a")
 	try(err)
 	for _, query := range []string{"", "q"} {
