@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// call is a request of a load.
+// call is a request of a load. Its token goes as Bearer, unless it is whole lines
+// of a header, "Name: value".
 type call struct {
 	token, method, path string
 	body                []byte
@@ -42,7 +43,11 @@ func dial(ctx context.Context, url string) (*connection, error) {
 
 // render writes the request's bytes, which the next call of it overwrites.
 func (c *connection) render(q call) []byte {
-	c.buf = fmt.Appendf(c.buf[:0], "%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n", q.method, q.path, c.host, q.token, len(q.body))
+	credential := q.token
+	if !strings.Contains(credential, ": ") {
+		credential = "Authorization: Bearer " + credential
+	}
+	c.buf = fmt.Appendf(c.buf[:0], "%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\nContent-Length: %d\r\n", q.method, q.path, c.host, credential, len(q.body))
 	if service := q.path[strings.LastIndexByte(q.path, '/')+1:]; strings.HasPrefix(service, "git-") {
 		c.buf = append(c.buf, "Content-Type: application/x-"+service+"-request\r\n\r\n"...)
 	} else {

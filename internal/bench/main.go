@@ -41,6 +41,7 @@ type subject struct {
 // subjects are in the order of the table.
 var subjects = []subject{
 	{"create", measureCreate, false},
+	{"faces", measureFaces, false},
 	{"million", measureMillion, true},
 	{"commit", measureCommit, false},
 	{"age", measureAge, false},
