@@ -322,7 +322,9 @@ func TestSecondRepackIsRefused(t *testing.T) {
 	f.commit(t, key, "refs/heads/main", map[string]string{"a": "1"})
 	var told []string
 	_, err := f.store.Repack(t.Context(), key, func(text string) {
-		told = append(told, text)
+		if !strings.HasSuffix(text, "\r") { // how far it is depends on the time
+			told = append(told, text)
+		}
 		if _, err := f.store.Repack(t.Context(), key, nil); !errors.Is(err, cairn.Conflict) {
 			t.Errorf("while one is under way: got error %v", err)
 		}

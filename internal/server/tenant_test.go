@@ -92,13 +92,16 @@ func commitBody(t *testing.T, path string, content []byte) io.Reader {
 	t.Helper()
 	var body strings.Builder
 	out := json.NewEncoder(&body)
-	for _, line := range []map[string]any{
-		{"metadata": map[string]any{
-			"target_branch": "main", "commit_message": "m", "author": map[string]string{"name": "A", "email": "a@example.com"},
-			"files": []map[string]string{{"path": path, "content_id": "c"}},
-		}},
-		{"blob_chunk": map[string]any{"content_id": "c", "data": base64.StdEncoding.EncodeToString(content), "eof": true}},
-	} {
+	lines := []map[string]any{{"metadata": map[string]any{
+		"target_branch": "main", "commit_message": "m", "author": map[string]string{"name": "A", "email": "a@example.com"},
+		"files": []map[string]string{{"path": path, "content_id": "c"}},
+	}}}
+	for rest := content; len(lines) == 1 || len(rest) > 0; {
+		chunk := rest[:min(len(rest), 4<<20)]
+		rest = rest[len(chunk):]
+		lines = append(lines, map[string]any{"blob_chunk": map[string]any{"content_id": "c", "data": base64.StdEncoding.EncodeToString(chunk), "eof": len(rest) == 0}})
+	}
+	for _, line := range lines {
 		if err := out.Encode(line); err != nil {
 			t.Fatal(err)
 		}
