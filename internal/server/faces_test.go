@@ -37,7 +37,11 @@ func TestFacesByCredential(t *testing.T) {
 		{"/api/v1/repos", "", 401, `"title"`},
 		{"/api/v1/repos/search", "", 200, `"ok":true`},
 		{"/api/v1/repos/ada/nothing", "", 404, ""},
+		{"/api/v1/repos/ada/nothing/branches", "", 401, `"url"`},
+		{"/api/v1/user", "", 401, `"url"`},
+		{"/api/v1/nothing", "", 404, `"title"`},
 		{"/api/v1/repos/branches/diff", "", 401, `"title"`},
+		{"/api/v1/repos/branches/create", "", 405, `"title"`}, // GET of a repository, but for the other face
 		{"/gogs/api/v1/repos/branches/diff", "", 404, ""},
 		{"/gogs/api/v1/user", "", 401, `"url"`},
 		{"/gogs/api/v1/user", "Bearer x", 401, `"url"`},

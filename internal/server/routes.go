@@ -54,10 +54,12 @@ func (s *Server) routes() http.Handler {
 	})
 }
 
-// byCredential tells apart the two faces that share a prefix.
+// byCredential tells apart the two faces that share a prefix: by the credential
+// or, without one, because only one of them has such a route.
 func byCredential(gogsFace *gogs.Face, storage http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if gogsFace.Claims(r) {
+		anonymous := r.Header.Get("Authorization") == ""
+		if gogs.Claims(r) || anonymous && gogsFace.Matches(r) && !codestorage.Matches(r) {
 			gogsFace.ServeHTTP(w, r)
 			return
 		}

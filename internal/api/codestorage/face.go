@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/api"
@@ -44,6 +45,27 @@ func New(svc *service.Service, o Options) http.Handler {
 	f.mux.HandleFunc("/", f.unknown)
 	return f
 }
+
+// Matches tells whether a request's path is one of this API's, by whichever
+// method.
+func Matches(r *http.Request) bool {
+	_, pattern := paths().Handler(r)
+	return pattern != ""
+}
+
+// paths has the paths of all routes, without their methods.
+var paths = sync.OnceValue(func() *http.ServeMux {
+	mux, known := http.NewServeMux(), map[string]bool{}
+	for _, route := range routes {
+		for _, path := range []string{v1Prefix + route.v1, preferredPrefix + route.preferred} {
+			if !strings.HasSuffix(path, "/") && !known[path] { // it has one in that family
+				known[path] = true
+				mux.Handle(path, http.NotFoundHandler())
+			}
+		}
+	}
+	return mux
+})
 
 const (
 	v1Prefix        = "/api/v1/"

@@ -31,7 +31,6 @@ type Face struct {
 	service  *service.Service
 	external string
 	mux      *http.ServeMux
-	open     map[string]bool // the patterns that need no credential
 }
 
 const prefix = "/api/v1/"
@@ -70,11 +69,9 @@ type request struct {
 
 // New returns the face.
 func New(svc *service.Service, o Options) *Face {
-	f := &Face{service: svc, external: strings.TrimRight(o.ExternalURL, "/"), mux: http.NewServeMux(), open: map[string]bool{}}
+	f := &Face{service: svc, external: strings.TrimRight(o.ExternalURL, "/"), mux: http.NewServeMux()}
 	for _, route := range routes {
-		pattern := route.method + " " + prefix + route.path
-		f.mux.Handle(pattern, f.handler(route))
-		f.open[pattern] = route.gate == anybody
+		f.mux.Handle(route.method+" "+prefix+route.path, f.handler(route))
 	}
 	return f
 }
@@ -86,7 +83,7 @@ func (f *Face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	if h, _ := f.mux.Handler(r); !isOperation(h) {
+	if !f.Matches(r) {
 		fail(w, r, &problem{status: http.StatusNotFound, message: "there is no such route; issues, wikis and what else is not storage of Git repositories is not served here"})
 		return
 	}
@@ -102,29 +99,16 @@ func isOperation(h http.Handler) bool {
 	return ok
 }
 
-// Claims tells whether a request that could be for two faces is for this one:
-// by its credential or, without one, because it is of a route that needs none.
-func (f *Face) Claims(r *http.Request) bool {
-	header := r.Header.Get("Authorization")
-	scheme, _, _ := strings.Cut(header, " ")
-	switch {
-	case header == "":
-		_, pattern := f.mux.Handler(r)
-		return f.open[pattern] && !otherFace(r.URL.Path)
-	case scheme == "token":
-		return true
-	case strings.EqualFold(scheme, "Basic"):
-		return !api.IsSigned(api.Token(r))
-	}
-	return false
+// Claims tells whether the credential of a request is one of this face's.
+func Claims(r *http.Request) bool {
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return scheme == "token" || strings.EqualFold(scheme, "Basic") && !api.IsSigned(api.Token(r))
 }
 
-// otherFace tells the paths that the Code Storage API has where a repository's
-// would be.
-func otherFace(path string) bool {
-	rest, _ := strings.CutPrefix(path, prefix+"repos/")
-	first, _, _ := strings.Cut(rest, "/")
-	return slices.Contains([]string{"branches", "files", "merge", "notes"}, first)
+// Matches tells whether a request is of one of this face's routes.
+func (f *Face) Matches(r *http.Request) bool {
+	h, _ := f.mux.Handler(r)
+	return isOperation(h)
 }
 
 func (f *Face) handler(route route) http.Handler {
