@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/service"
 )
 
 func put(message, text, branch string) string {
@@ -144,5 +147,26 @@ func TestSearch(t *testing.T) {
 	_, _, header := w.ask("", "GET", "repos/search?q=open&limit=1&page=2", "")
 	if link := header.Get("Link"); !strings.Contains(link, `page=3&q=open>; rel="next"`) || !strings.Contains(link, `rel="first"`) || !strings.Contains(link, "limit=1") {
 		t.Errorf("Link: %s", link)
+	}
+}
+
+// TestAddressesOfNamesWithSlashes follows the addresses in the answers about a
+// repository whose name another API gave it.
+func TestAddressesOfNamesWithSlashes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	who, err := w.service.Operator(t.Context(), cairn.Actor{Admin: true, Name: "admin"}, "ada")
+	check(t, err)
+	_, err = w.service.CreateRepository(t.Context(), who, service.NewRepository{Name: "team/app"})
+	check(t, err)
+	w.must("ada", "PUT", "repos/ada/team%2Fapp/contents/dir%2Fa", put("First", "one\n", ""), 201)
+	file := read[content](w, "ada", "repos/ada/team%2Fapp/contents/dir%2Fa")
+	commits := read[[]commit](w, "ada", "repos/ada/team%2Fapp/commits")
+	for _, address := range []string{file.URL, file.GitURL, *file.DownloadURL, commits[0].URL} {
+		path, below := strings.CutPrefix(address, "https://git.example"+prefix)
+		if !below {
+			t.Fatalf("%q is elsewhere", address)
+		}
+		w.must("ada", "GET", path, "", 200)
 	}
 }

@@ -3,6 +3,7 @@ package gogs
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -228,7 +229,7 @@ func (f *Face) showPayloadCommit(p *people, in *request, c service.Commit) (*pay
 
 // address is where the API has the repository of a request.
 func (f *Face) address(in *request) string {
-	return f.external + prefix + "repos/" + in.PathValue("owner") + "/" + in.PathValue("repo")
+	return f.external + prefix + "repos/" + in.PathValue("owner") + "/" + url.PathEscape(in.PathValue("repo"))
 }
 
 // page is where people would look at the repository of a request.
