@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
@@ -244,11 +245,10 @@ func decodeClaimSet(part, text string) (claimSet, error) {
 	if err != nil {
 		return bad("is not base64url")
 	}
-	if !json.Valid(data) {
-		return bad("is not JSON")
-	}
 	set, twice, ok := readObject(data)
 	switch {
+	case !ok && !json.Valid(data):
+		return bad("is not JSON")
 	case !ok:
 		return bad("is not a JSON object")
 	case twice != "":
@@ -263,30 +263,90 @@ func decodeObject(raw json.RawMessage) (claimSet, bool) {
 	return set, ok && twice == ""
 }
 
-// readObject reads a JSON object, or says which name comes twice in it.
+// readObject reads a JSON object, or says which name comes twice in it. It does
+// not decode the members, which would take a third of the time of a signature:
+// where JSON is known to be valid, quotes and brackets tell the end of a value.
 func readObject(data []byte) (set claimSet, twice string, ok bool) {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+	if !json.Valid(data) {
+		return nil, "", false
+	}
+	rest, ok := bytes.CutPrefix(skipSpace(data), []byte("{"))
+	if !ok {
 		return nil, "", false
 	}
 	set = make(claimSet)
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
+	for rest = skipSpace(rest); rest[0] != '}'; {
+		raw, more := cutValue(rest)
+		name, ok := jsonString(raw)
+		if !ok {
 			return nil, "", false
 		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, "", false
+		if _, again := set[name]; again {
+			return nil, strconv.Quote(cairn.Clip(name)), true
 		}
-		key, _ := name.(string)
-		if _, again := set[key]; again {
-			return nil, strconv.Quote(cairn.Clip(key)), true
-		}
-		set[key] = value
+		more = skipSpace(skipSpace(more)[1:]) // after the colon
+		set[name], more = cutValue(more)
+		rest = nextValue(more)
 	}
 	return set, "", true
 }
+
+// cutValue cuts the value with which data begins from what follows. Data must
+// be of valid JSON.
+func cutValue(data []byte) (value json.RawMessage, rest []byte) {
+	var end int
+	switch data[0] {
+	case '"':
+		end = stringEnd(data)
+	case '{', '[':
+		end = nestedEnd(data)
+	default: // a number or a word
+		if end = bytes.IndexAny(data, ",]} \t\r\n"); end < 0 {
+			end = len(data)
+		}
+	}
+	return data[:end:end], data[end:]
+}
+
+// stringEnd returns the length of the string with which data begins.
+func stringEnd(data []byte) int {
+	i := 1
+	for ; data[i] != '"'; i++ {
+		if data[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// nestedEnd returns the length of the object or array with which data begins.
+func nestedEnd(data []byte) int {
+	depth := 0
+	for i := 0; ; i++ {
+		switch data[i] {
+		case '"':
+			i += stringEnd(data[i:]) - 1
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+}
+
+// nextValue returns what follows a member or an element: the next one, or the
+// bracket that ends all.
+func nextValue(data []byte) []byte {
+	data = skipSpace(data)
+	if data[0] == ',' {
+		data = skipSpace(data[1:])
+	}
+	return data
+}
+
+func skipSpace(data []byte) []byte { return bytes.TrimLeft(data, " \t\r\n") }
 
 // text returns a member that is a string, or "" if there is none.
 func (s claimSet) text(name string) (string, error) {
@@ -318,18 +378,40 @@ func badClaim(name, format string, args ...any) error {
 	return cairn.Errorf(cairn.Unauthenticated, "the token's "+name+" "+format, args...)
 }
 
+// jsonString reads a string of valid JSON.
 func jsonString(raw json.RawMessage) (text string, ok bool) {
-	if len(raw) == 0 || raw[0] != '"' {
+	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
+	}
+	if inner := raw[1 : len(raw)-1]; isPlain(inner) {
+		return string(inner), true
 	}
 	return text, json.Unmarshal(raw, &text) == nil
 }
 
+// isPlain tells whether what is between quotes stands for itself.
+func isPlain(inner []byte) bool {
+	for _, c := range inner {
+		if c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// jsonArray reads the elements of an array of valid JSON.
 func jsonArray(raw json.RawMessage) (elements []json.RawMessage, ok bool) {
-	if len(raw) == 0 || raw[0] != '[' {
+	rest, ok := bytes.CutPrefix(raw, []byte("["))
+	if !ok {
 		return nil, false
 	}
-	return elements, json.Unmarshal(raw, &elements) == nil
+	for rest = skipSpace(rest); rest[0] != ']'; {
+		var element json.RawMessage
+		element, rest = cutValue(rest)
+		elements = append(elements, element)
+		rest = nextValue(rest)
+	}
+	return elements, true
 }
 
 func jsonStrings(raw json.RawMessage) ([]string, bool) {

@@ -449,6 +449,49 @@ func mixedCase(set claimSet) bool {
 	return false
 }
 
+// FuzzReadObject compares with encoding/json, which keeps the last member of a
+// name.
+func FuzzReadObject(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, ` { "a" : 1 , "b" : [ 1 , "]" , { "x" : "}\"" } ] } `, `{"\u0061":true,"a":null}`, "{\"\xff\":\"\xfe\",\"b\":-1.5e3}",
+		`{"a":[]}`, `{"a":[[],{}],"b":"\\"}`, `[{}]`, `{"a":1}}`, `{"a"`, ``, `null`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		set, twice, ok := readObject([]byte(text))
+		var want map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(text), &want); ok != (err == nil && want != nil) {
+			t.Fatalf("%q is an object here: %t, there: %v", text, ok, err)
+		}
+		if !ok || twice != "" {
+			return
+		}
+		if len(set) != len(want) {
+			t.Fatalf("%q has %d members here, %d there", text, len(set), len(want))
+		}
+		for name, raw := range set {
+			if !bytes.Equal(raw, want[name]) {
+				t.Fatalf("%q: %q is %q here, %q there", text, name, raw, want[name])
+			}
+			var elements []json.RawMessage
+			list, isArray := jsonArray(raw)
+			if wantArray := len(raw) > 0 && raw[0] == '[' && json.Unmarshal(raw, &elements) == nil; isArray != wantArray || len(list) != len(elements) {
+				t.Fatalf("%q: %q has %d elements here, %d there", text, raw, len(list), len(elements))
+			}
+			for i := range list {
+				if !bytes.Equal(list[i], elements[i]) {
+					t.Fatalf("%q: element %d is %q here, %q there", text, i, list[i], elements[i])
+				}
+			}
+			var wantText string
+			if got, isText := jsonString(raw); isText && (json.Unmarshal(raw, &wantText) != nil || got != wantText) {
+				t.Fatalf("%q: %q is %q here, %q there", text, raw, got, wantText)
+			}
+		}
+	})
+}
+
 func BenchmarkAuthenticate(b *testing.B) {
 	f := newTenants(b)
 	token := sign(b, headerES256, f.claimText(""), f.acmeEC)
