@@ -5,19 +5,32 @@ import "time"
 // WebhookID names a webhook within its organization.
 type WebhookID string
 
+// WebhookForm says whose receivers a webhook speaks to: which events there are,
+// what is sent of each, and how it is signed.
+type WebhookForm string
+
+// The forms. The words are stored.
+const (
+	CodeStorageForm WebhookForm = ""
+)
+
 // Webhook is a subscription: what happens is told to an address.
 type Webhook struct {
 	Organization OrganizationID
 	ID           WebhookID
-	// Repository is the only one whose events are told; empty for those of all
-	// repositories of the organization.
-	Repository RepositoryID
-	Customer   OrganizationName // the organization's, which every payload names
-	URL        string
-	Events     []EventType // in byte order, each once
-	Secret     []byte      // sealed; signs what is sent
-	CreatedAt  time.Time
-	UpdatedAt  time.Time // by a user
+	Form         WebhookForm
+	// Repositories are the only ones whose events are told; nil means all of the
+	// organization.
+	Repositories []RepositoryID
+	Customer     OrganizationName // the organization's, which payloads may name
+	Name         string           // for people; may be empty
+	URL          string
+	Events       []EventType // of the form; in byte order, each once
+	Secret       []byte      // sealed; signs what is sent
+	// Options are what the form has to know beside.
+	Options   Labels
+	CreatedAt time.Time
+	UpdatedAt time.Time // by a user
 	// Paused says why nothing is sent; empty while it is active.
 	Paused string
 	// FailingSince is when the first of the attempts failed after which none
@@ -25,10 +38,11 @@ type Webhook struct {
 	FailingSince time.Time
 }
 
-// EventType is a kind of event that webhooks are told of.
+// EventType is a kind of event that webhooks are told of, in the words of their
+// form.
 type EventType string
 
-// The types of events.
+// The types of events of CodeStorageForm.
 const (
 	PushEvent          EventType = "push"
 	SyncStartedEvent   EventType = "repo.sync.started"
@@ -88,17 +102,21 @@ type Webhooks interface {
 	Create(Webhook) error
 	// Get returns NotFound if there is no such webhook.
 	Get(OrganizationID, WebhookID) (Webhook, error)
-	// Update replaces all of a webhook but its place and CreatedAt; NotFound if
-	// there is no such webhook.
+	// Update replaces all of a webhook but its place, Form, Customer and
+	// CreatedAt; NotFound if there is no such webhook.
 	Update(Webhook) error
 	// Delete removes a webhook with its deliveries; NotFound as Get.
 	Delete(OrganizationID, WebhookID) error
-	// List returns up to limit webhooks by id, after the given one: those of
-	// one repository or, if that is empty, all of the organization.
-	List(org OrganizationID, repo RepositoryID, after WebhookID, limit int) ([]Webhook, error)
-	// Watching returns the webhooks to which events of a repository are to be
-	// told: its own and those of its organization, without those that are
-	// paused. Repository.Watched tells whether that is worth a question.
+	// List returns up to limit webhooks of a form by id, after the given one:
+	// those that name a repository or, if that is empty, all of the organization.
+	List(org OrganizationID, form WebhookForm, repo RepositoryID, after WebhookID, limit int) ([]Webhook, error)
+	// Count returns how many webhooks of a form name a repository or, if that is
+	// empty, are for all of the organization.
+	Count(org OrganizationID, form WebhookForm, repo RepositoryID) (int, error)
+	// Watching returns by id the webhooks to which events of a repository are to
+	// be told: those that name it and those of its whole organization, without
+	// those that are paused. Repository.Watched tells whether that is worth a
+	// question. A webhook goes with the last of the repositories that it names.
 	Watching(RepositoryKey) ([]Webhook, error)
 
 	// Announce adds deliveries of one webhook and repository, in their order,

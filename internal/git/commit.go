@@ -111,6 +111,11 @@ type CommitLinks struct {
 	Date    int64 // the committer's, in Unix seconds; 0 if it has none that can be read
 }
 
+// Links returns what ParseCommitLinks reads.
+func (c *Commit) Links() CommitLinks {
+	return CommitLinks{Tree: c.Tree, Parents: c.Parents, Date: c.Committer.When.Unix()}
+}
+
 // ParseCommitLinks reads a commit's tree, parents and date and nothing else.
 func ParseCommitLinks(f ObjectFormat, data []byte) (CommitLinks, error) {
 	var l CommitLinks

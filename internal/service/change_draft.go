@@ -109,7 +109,7 @@ func (d *changeDraft) FullCommit(ctx context.Context, id git.ObjectID) (*git.Com
 // Commit returns the links of a commit, a new one too.
 func (d *changeDraft) Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error) {
 	if c, ok := d.commits[id]; ok {
-		return git.CommitLinks{Tree: c.Tree, Parents: c.Parents, Date: c.Committer.When.Unix()}, nil
+		return c.Links(), nil
 	}
 	return d.Snapshot.Commit(ctx, id)
 }

@@ -36,7 +36,7 @@ type queuedCommit struct {
 // made is what a commit adds to the state of its batch.
 type made struct {
 	update cairn.RefUpdate
-	links  git.CommitLinks
+	commit *git.Commit
 	trees  map[git.ObjectID][]byte
 	// changes are what was done to the parent's tree; nil where the tree is
 	// another commit's.
@@ -52,7 +52,7 @@ type made struct {
 type batch struct {
 	*odb.Snapshot
 	branch  cairn.Ref // as the commits of the batch left it; none if nameless
-	commits map[git.ObjectID]git.CommitLinks
+	commits map[git.ObjectID]*git.Commit
 	trees   map[git.ObjectID][]byte
 	bytes   int // of trees
 
@@ -122,7 +122,7 @@ func (s *Service) tryCommits(ctx context.Context, queue []*queuedCommit) (int, e
 	if !sn.Repository().DeletedAt.IsZero() {
 		return len(queue), noRepository(repo.Name)
 	}
-	b := &batch{Snapshot: sn, commits: map[git.ObjectID]git.CommitLinks{}, trees: map[git.ObjectID][]byte{}}
+	b := &batch{Snapshot: sn, commits: map[git.ObjectID]*git.Commit{}, trees: map[git.ObjectID][]byte{}}
 	n := 0
 	for n < len(queue) && n < maxBatch && b.bytes < maxBatchBytes {
 		c := queue[n]
@@ -144,7 +144,7 @@ func (b *batch) add(c *queuedCommit) (CommitResult, error) {
 	if err != nil {
 		return CommitResult{}, err
 	}
-	b.commits[m.update.New] = m.links
+	b.commits[m.update.New] = m.commit
 	w := refWrite{Who: c.who, Updates: []cairn.RefUpdate{m.update}, History: b}
 	if err := w.check(c.ctx, b.Snapshot); err != nil {
 		delete(b.commits, m.update.New)
@@ -156,7 +156,7 @@ func (b *batch) add(c *queuedCommit) (CommitResult, error) {
 	}
 	b.branch = cairn.Ref{Name: m.update.Name, Target: m.update.New}
 	b.good, b.made = append(b.good, c), append(b.made, m)
-	result := CommitResult{Commit: m.update.New, Tree: m.links.Tree, Branch: c.target.Branch, Old: m.update.Old, Blobs: c.content.blobs()}
+	result := CommitResult{Commit: m.update.New, Tree: m.commit.Tree, Branch: c.target.Branch, Old: m.update.Old, Blobs: c.content.blobs()}
 	result.PackBytes = c.pack.Size() + int64(c.repo.Format.Size())
 	for _, p := range c.content.staged() {
 		result.PackBytes += p.Size
@@ -218,10 +218,18 @@ func (b *batch) Tree(ctx context.Context, id git.ObjectID) ([]byte, error) {
 
 // Commit returns the links of a commit, one of the batch too.
 func (b *batch) Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error) {
-	if links, ok := b.commits[id]; ok {
-		return links, nil
+	if c, ok := b.commits[id]; ok {
+		return c.Links(), nil
 	}
 	return b.Snapshot.Commit(ctx, id)
+}
+
+// FullCommit returns a commit, one of the batch too.
+func (b *batch) FullCommit(ctx context.Context, id git.ObjectID) (*git.Commit, error) {
+	if c, ok := b.commits[id]; ok {
+		return c, nil
+	}
+	return b.Snapshot.FullCommit(ctx, id)
 }
 
 // PeelToCommit follows tags to a commit, one of the batch too.

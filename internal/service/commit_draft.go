@@ -258,16 +258,16 @@ func (d *draft) write(ctx context.Context, b *batch) (made, error) {
 		return made{}, err
 	}
 	m := made{trees: map[git.ObjectID][]byte{}}
-	commit := git.Commit{Author: d.author, Committer: d.by, Message: d.info.Message}
+	commit := &git.Commit{Author: d.author, Committer: d.by, Message: d.info.Message}
 	if commit.Tree, err = d.content.writeTree(ctx, b, at.tree, d.pack, &m); err != nil {
 		return made{}, err
 	}
 	if !at.parent.IsZero() {
 		commit.Parents = []git.ObjectID{at.parent}
 	}
-	m.links = git.CommitLinks{Tree: commit.Tree, Parents: commit.Parents, Date: commit.Committer.When.Unix()}
+	m.commit = commit
 	m.update = cairn.RefUpdate{Name: d.ref, Old: at.old}
-	m.update.New, err = addCommit(d.pack, d.repo.Format, &commit)
+	m.update.New, err = addCommit(d.pack, d.repo.Format, commit)
 	return m, err
 }
 

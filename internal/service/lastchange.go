@@ -413,14 +413,14 @@ const maxFollowed = 1000
 // all other paths the last change is what it was. So who reads a branch that
 // grows finds the answer at its tip, whatever its age.
 func (c *changeCache) follow(branch string, m made) {
-	if len(m.changes) > maxFollowed || m.changes == nil || len(m.links.Parents) > 1 {
+	if len(m.changes) > maxFollowed || m.changes == nil || len(m.commit.Parents) > 1 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.known.size = changeCacheSize
 	set := &changeSet{map[string]git.ObjectID{}, changeEntrySize, branch}
-	for _, parent := range m.links.Parents {
+	for _, parent := range m.commit.Parents {
 		if old, ok := c.known.get(parent); ok && old.branch == branch && old.size <= changeSetSize {
 			set = old
 			c.known.remove(parent)

@@ -338,15 +338,14 @@ func (m *merger) commit(ctx context.Context, sn *odb.Snapshot, rel relation, don
 	if done.Tree, err = m.mergeTrees(ctx, sn, rel, pack); err != nil {
 		return MergeResult{}, err
 	}
-	commit := git.Commit{Tree: done.Tree, Parents: []git.ObjectID{rel.ours}, Author: m.author, Committer: m.by, Message: m.in.Message}
+	commit := &git.Commit{Tree: done.Tree, Parents: []git.ObjectID{rel.ours}, Author: m.author, Committer: m.by, Message: m.in.Message}
 	if !m.in.Squash {
 		commit.Parents = append(commit.Parents, m.source)
 	}
-	if done.New, err = addCommit(pack, sn.Repository().Format, &commit); err != nil {
+	if done.New, err = addCommit(pack, sn.Repository().Format, commit); err != nil {
 		return MergeResult{}, err
 	}
-	links := git.CommitLinks{Tree: commit.Tree, Parents: commit.Parents, Date: commit.Committer.When.Unix()}
-	history := &batch{Snapshot: sn, commits: map[git.ObjectID]git.CommitLinks{done.New: links}}
+	history := &batch{Snapshot: sn, commits: map[git.ObjectID]*git.Commit{done.New: commit}}
 	return done, s.storeOne(ctx, sn, pack, refWrite{Who: m.who, Updates: m.update(done), History: history})
 }
 

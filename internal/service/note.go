@@ -273,7 +273,7 @@ func (w *noteWriter) commit(ctx context.Context, sn *odb.Snapshot, done *NoteRes
 	s := w.service
 	pack := s.store.NewPack(sn.Repository().Format)
 	defer pack.Close()
-	commit := git.Commit{Author: w.author, Committer: w.author, Message: noteMessages[w.in.Action]}
+	commit := &git.Commit{Author: w.author, Committer: w.author, Message: noteMessages[w.in.Action]}
 	var tip git.ObjectID
 	if !done.Old.IsZero() {
 		if tip, err = sn.PeelToCommit(ctx, done.Old); err != nil {
@@ -284,14 +284,13 @@ func (w *noteWriter) commit(ctx context.Context, sn *odb.Snapshot, done *NoteRes
 	if commit.Tree, err = sn.EditNote(ctx, tip, done.Object, w.in.Action, w.in.Text, pack); err != nil {
 		return err
 	}
-	if done.New, err = addCommit(pack, sn.Repository().Format, &commit); err != nil {
+	if done.New, err = addCommit(pack, sn.Repository().Format, commit); err != nil {
 		return err
 	}
-	links := git.CommitLinks{Tree: commit.Tree, Parents: commit.Parents, Date: commit.Committer.When.Unix()}
 	return s.storeOne(ctx, sn, pack, refWrite{
 		Who:     w.who,
 		Updates: []cairn.RefUpdate{{Name: w.ref, Old: done.Old, New: done.New}},
-		History: &batch{Snapshot: sn, commits: map[git.ObjectID]git.CommitLinks{done.New: links}},
+		History: &batch{Snapshot: sn, commits: map[git.ObjectID]*git.Commit{done.New: commit}},
 	})
 }
 

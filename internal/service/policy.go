@@ -16,10 +16,12 @@ import (
 // the protocol look for it in what a push prints.
 const deniedByPolicy = "denied by policy"
 
-// history is what a policy asks about the two ends of a ref update. A
-// snapshot answers for what is stored, a batch for what is about to be.
+// history is what a policy asks about the two ends of a ref update, and what
+// webhooks are told of them. A snapshot answers for what is stored, a batch for
+// what is about to be.
 type history interface {
 	Commit(ctx context.Context, id git.ObjectID) (git.CommitLinks, error)
+	FullCommit(ctx context.Context, id git.ObjectID) (*git.Commit, error)
 	PeelToCommit(ctx context.Context, id git.ObjectID) (git.ObjectID, error)
 }
 
@@ -44,11 +46,15 @@ type refWrite struct {
 // none. A verdict is about one pair of old and new value, and the transaction
 // moves a ref only from that very old value: nothing can come between the check
 // and the use. Where the upstream is the source of truth it has to accept the
-// updates first.
+// updates first. Webhooks are told of it in the same transaction.
 func (s *Service) apply(ctx context.Context, sn *odb.Snapshot, writes ...refWrite) error {
 	updates := make([]odb.Update, len(writes))
+	var told facts
 	for i := range writes {
 		w := &writes[i]
+		if w.History == nil {
+			w.History = sn
+		}
 		if err := w.check(ctx, sn); err != nil {
 			return err
 		}
@@ -61,7 +67,7 @@ func (s *Service) apply(ctx context.Context, sn *odb.Snapshot, writes ...refWrit
 				if err := w.checkInside(tx, r); err != nil {
 					return err
 				}
-				return s.announcePush(tx, r, w.Updates)
+				return s.announceRefs(tx, r, w, &told)
 			},
 		}
 	}
@@ -69,7 +75,11 @@ func (s *Service) apply(ctx context.Context, sn *odb.Snapshot, writes ...refWrit
 	if err != nil {
 		return err
 	}
-	r, err := s.store.Apply(ctx, sn.Repository().RepositoryKey, updates...)
+	var r cairn.Repository
+	err = told.whileWanted(ctx, func() (err error) {
+		r, err = s.store.Apply(ctx, sn.Repository().RepositoryKey, updates...)
+		return err
+	})
 	if err != nil {
 		if pushed {
 			s.catchUp(ctx, sn.Repository())
@@ -103,12 +113,8 @@ func (w *refWrite) checkInside(tx cairn.Tx, r cairn.Repository) error {
 
 // check asks the policy about every update of a write.
 func (w *refWrite) check(ctx context.Context, sn *odb.Snapshot) error {
-	h := w.History
-	if h == nil {
-		h = sn
-	}
 	for _, u := range w.Updates {
-		if err := checkRefUpdate(ctx, w.Who, sn, h, u); err != nil {
+		if err := checkRefUpdate(ctx, w.Who, sn, w.History, u); err != nil {
 			return err
 		}
 	}

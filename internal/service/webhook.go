@@ -15,15 +15,12 @@ import (
 
 // Bounds of webhooks.
 const (
-	maxWebhooks          = 20 // of one repository, and of the organization itself
+	maxWebhooks          = 20 // of one form, of one repository, and of the organization itself
 	webhooksPerPage      = 20
 	maxWebhooksPerPage   = 100
 	deliveriesPerPage    = 20
 	maxDeliveriesPerPage = 100
 )
-
-// subscribable are the types of events that a webhook may ask for.
-var subscribable = []cairn.EventType{cairn.PushEvent, cairn.SyncStartedEvent, cairn.SyncSucceededEvent, cairn.SyncFailedEvent}
 
 // pausedByRequest is why a webhook is paused that a user paused.
 const pausedByRequest = "paused by request"
@@ -31,15 +28,16 @@ const pausedByRequest = "paused by request"
 // Webhook is a webhook as its owner sees it.
 type Webhook struct {
 	cairn.Webhook
-	RepositoryName cairn.RepositoryName // empty for one of the whole organization
+	RepositoryName cairn.RepositoryName // empty unless it is for one repository
 	// Secret signs what is sent. It is shown by what makes it, and never again.
 	Secret string
 }
 
-// webhookOwner is whose webhooks a caller manages: those of a repository, or
-// all of an organization.
+// webhookOwner is whose webhooks a caller manages: those of one form that are for
+// one repository, or for any of the organization.
 type webhookOwner struct {
 	cairn.RepositoryKey
+	form cairn.WebhookForm
 	name cairn.RepositoryName
 }
 
@@ -58,8 +56,8 @@ func mayManageWebhooks(who cairn.Actor) error {
 }
 
 // webhookOwnerOf finds the owner that mayManageWebhooks let in.
-func webhookOwnerOf(tx cairn.Tx, who cairn.Actor) (webhookOwner, error) {
-	owner := webhookOwner{RepositoryKey: cairn.RepositoryKey{Organization: who.Organization.ID}, name: who.Repository}
+func webhookOwnerOf(tx cairn.Tx, who cairn.Actor, form cairn.WebhookForm) (webhookOwner, error) {
+	owner := webhookOwner{cairn.RepositoryKey{Organization: who.Organization.ID}, form, who.Repository}
 	if who.Repository == "" {
 		return owner, nil
 	}
@@ -68,10 +66,19 @@ func webhookOwnerOf(tx cairn.Tx, who cairn.Actor) (webhookOwner, error) {
 	return owner, err
 }
 
-// webhook finds a webhook of the owner; to others it is not there.
+// repositories are those that a new webhook of the owner is for.
+func (o webhookOwner) repositories() []cairn.RepositoryID {
+	if o.Repository == "" {
+		return nil
+	}
+	return []cairn.RepositoryID{o.Repository}
+}
+
+// webhook finds a webhook of the owner; to others it is not there, and neither is
+// it to other forms, which could not show what it is.
 func (o webhookOwner) webhook(tx cairn.Tx, id cairn.WebhookID) (cairn.Webhook, error) {
 	w, err := tx.Webhooks().Get(o.Organization, id)
-	if err == nil && o.Repository != "" && w.Repository != o.Repository {
+	if err == nil && (w.Form != o.form || o.Repository != "" && !slices.Contains(w.Repositories, o.Repository)) {
 		err = cairn.Errorf(cairn.NotFound, "webhook %q not found", cairn.Clip(string(id)))
 	}
 	return w, err
@@ -81,10 +88,10 @@ func (o webhookOwner) webhook(tx cairn.Tx, id cairn.WebhookID) (cairn.Webhook, e
 // its way out too.
 func (o webhookOwner) show(tx cairn.Tx, w cairn.Webhook) (Webhook, error) {
 	shown := Webhook{Webhook: w, RepositoryName: o.name}
-	if w.Repository == "" || o.Repository != "" {
+	if len(w.Repositories) != 1 || o.Repository != "" {
 		return shown, nil
 	}
-	r, err := tx.Repositories().Get(cairn.RepositoryKey{Organization: o.Organization, Repository: w.Repository})
+	r, err := tx.Repositories().Get(cairn.RepositoryKey{Organization: o.Organization, Repository: w.Repositories[0]})
 	if errors.Is(err, cairn.NotFound) {
 		return shown, nil
 	}
@@ -94,10 +101,14 @@ func (o webhookOwner) show(tx cairn.Tx, w cairn.Webhook) (Webhook, error) {
 
 // NewWebhook says what to subscribe to, and where to send it.
 type NewWebhook struct {
-	URL    string
-	Events []cairn.EventType
+	Form    cairn.WebhookForm
+	Name    string
+	URL     string
+	Events  []cairn.EventType
+	Options cairn.Labels
 	// Secret signs what is sent; empty has one made.
 	Secret string
+	Paused bool // from the beginning
 }
 
 // maxWebhookSecret is the longest secret that a caller may give, in bytes.
@@ -112,7 +123,7 @@ func (s *Service) CreateWebhook(ctx context.Context, who cairn.Actor, in NewWebh
 	if err := s.checkWebhookURL(in.URL); err != nil {
 		return Webhook{}, err
 	}
-	events, err := checkEvents(in.Events)
+	events, err := checkEvents(in.Form, in.Events)
 	if err != nil {
 		return Webhook{}, err
 	}
@@ -121,8 +132,11 @@ func (s *Service) CreateWebhook(ctx context.Context, who cairn.Actor, in NewWebh
 	}
 	now := s.now().UTC()
 	made := cairn.Webhook{
-		Organization: who.Organization.ID, ID: cairn.WebhookID(cairn.NewID()), Customer: who.Organization.Name,
-		URL: in.URL, Events: events, CreatedAt: now, UpdatedAt: now,
+		Organization: who.Organization.ID, ID: cairn.WebhookID(cairn.NewID()), Form: in.Form, Customer: who.Organization.Name,
+		Name: in.Name, URL: in.URL, Events: events, Options: in.Options, CreatedAt: now, UpdatedAt: now,
+	}
+	if in.Paused {
+		made.Paused = pausedByRequest
 	}
 	plain := in.Secret
 	if plain == "" {
@@ -132,12 +146,12 @@ func (s *Service) CreateWebhook(ctx context.Context, who cairn.Actor, in NewWebh
 	}
 	var shown Webhook
 	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
-		owner, err := webhookOwnerOf(tx, who)
+		owner, err := webhookOwnerOf(tx, who, in.Form)
 		if err != nil {
 			return err
 		}
-		made.Repository = owner.Repository
-		if err := checkRoomForWebhook(tx, owner.RepositoryKey); err != nil {
+		made.Repositories = owner.repositories()
+		if err := checkRoomForWebhook(tx, made); err != nil {
 			return err
 		}
 		if err := tx.Webhooks().Create(made); err != nil {
@@ -151,23 +165,21 @@ func (s *Service) CreateWebhook(ctx context.Context, who cairn.Actor, in NewWebh
 }
 
 // checkRoomForWebhook bounds what one event makes.
-func checkRoomForWebhook(tx cairn.Tx, key cairn.RepositoryKey) error {
-	var after cairn.WebhookID
-	for n := 0; ; {
-		page, err := tx.Webhooks().List(key.Organization, key.Repository, after, maxWebhooksPerPage)
-		if err != nil || len(page) == 0 {
+func checkRoomForWebhook(tx cairn.Tx, w cairn.Webhook) error {
+	places := w.Repositories
+	if places == nil {
+		places = []cairn.RepositoryID{""} // the organization itself
+	}
+	for _, repo := range places {
+		n, err := tx.Webhooks().Count(w.Organization, w.Form, repo)
+		if err != nil {
 			return err
-		}
-		for _, w := range page {
-			if w.Repository == key.Repository {
-				n++
-			}
 		}
 		if n >= maxWebhooks {
 			return cairn.Errorf(cairn.Conflict, "there are %d webhooks, the most there may be; delete one first", n)
 		}
-		after = page[len(page)-1].ID
 	}
+	return nil
 }
 
 func (s *Service) checkWebhookURL(url string) error {
@@ -184,7 +196,8 @@ func (s *Service) checkWebhookURL(url string) error {
 }
 
 // checkEvents returns the types in order, each once.
-func checkEvents(events []cairn.EventType) ([]cairn.EventType, error) {
+func checkEvents(form cairn.WebhookForm, events []cairn.EventType) ([]cairn.EventType, error) {
+	subscribable := webhookForms[form].events
 	if len(events) == 0 {
 		return nil, cairn.Errorf(cairn.Invalid, "events is required: name at least one of %v", subscribable)
 	}
@@ -216,8 +229,9 @@ type WebhookPage struct {
 	Next     string // the cursor of the next page; empty at the end
 }
 
-// ListWebhooks returns the webhooks that the actor manages, the oldest first.
-func (s *Service) ListWebhooks(ctx context.Context, who cairn.Actor, cursor string, limit int) (WebhookPage, error) {
+// ListWebhooks returns the webhooks of a form that the actor manages, the oldest
+// first.
+func (s *Service) ListWebhooks(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, cursor string, limit int) (WebhookPage, error) {
 	if err := mayManageWebhooks(who); err != nil {
 		return WebhookPage{}, err
 	}
@@ -225,11 +239,11 @@ func (s *Service) ListWebhooks(ctx context.Context, who cairn.Actor, cursor stri
 	var page WebhookPage
 	err := s.metadata.View(ctx, func(tx cairn.Tx) error {
 		page = WebhookPage{}
-		owner, err := webhookOwnerOf(tx, who)
+		owner, err := webhookOwnerOf(tx, who, form)
 		if err != nil {
 			return err
 		}
-		listing := query{"webhooks", string(owner.Organization), string(owner.Repository)}
+		listing := query{"webhooks", string(owner.Organization), string(owner.Repository), string(form)}
 		position, err := listing.position(cursor, 1)
 		if err != nil {
 			return err
@@ -238,7 +252,7 @@ func (s *Service) ListWebhooks(ctx context.Context, who cairn.Actor, cursor stri
 		if position != nil {
 			after = cairn.WebhookID(position[0])
 		}
-		list, err := tx.Webhooks().List(owner.Organization, owner.Repository, after, limit+1)
+		list, err := tx.Webhooks().List(owner.Organization, form, owner.Repository, after, limit+1)
 		if err != nil {
 			return err
 		}
@@ -260,8 +274,8 @@ func (s *Service) ListWebhooks(ctx context.Context, who cairn.Actor, cursor stri
 }
 
 // Webhook returns one webhook.
-func (s *Service) Webhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID) (shown Webhook, err error) {
-	err = s.viewWebhook(ctx, who, id, func(tx cairn.Tx, owner webhookOwner, w cairn.Webhook) error {
+func (s *Service) Webhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID) (shown Webhook, err error) {
+	err = s.viewWebhook(ctx, who, form, id, func(tx cairn.Tx, owner webhookOwner, w cairn.Webhook) error {
 		shown, err = owner.show(tx, w)
 		return err
 	})
@@ -270,14 +284,16 @@ func (s *Service) Webhook(ctx context.Context, who cairn.Actor, id cairn.Webhook
 
 // WebhookChange says what to change; what is nil stays.
 type WebhookChange struct {
-	URL    *string
-	Events []cairn.EventType
-	Active *bool // false pauses it, true lets it go on
+	Name    *string
+	URL     *string
+	Events  []cairn.EventType
+	Options cairn.Labels
+	Active  *bool // false pauses it, true lets it go on
 }
 
 // UpdateWebhook changes a webhook. What waits for its next attempt is tried at
 // once, unless it is paused: then that has failed, and nothing comes after it.
-func (s *Service) UpdateWebhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID, in WebhookChange) (Webhook, error) {
+func (s *Service) UpdateWebhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID, in WebhookChange) (Webhook, error) {
 	if in.URL != nil {
 		if err := s.checkWebhookURL(*in.URL); err != nil {
 			return Webhook{}, err
@@ -286,13 +302,19 @@ func (s *Service) UpdateWebhook(ctx context.Context, who cairn.Actor, id cairn.W
 	var events []cairn.EventType
 	if in.Events != nil {
 		var err error
-		if events, err = checkEvents(in.Events); err != nil {
+		if events, err = checkEvents(form, in.Events); err != nil {
 			return Webhook{}, err
 		}
 	}
-	return s.updateWebhook(ctx, who, id, func(tx cairn.Tx, w *cairn.Webhook) error {
+	return s.updateWebhook(ctx, who, form, id, func(tx cairn.Tx, w *cairn.Webhook) error {
+		if in.Name != nil {
+			w.Name = *in.Name
+		}
 		if in.URL != nil {
 			w.URL = *in.URL
+		}
+		if in.Options != nil {
+			w.Options = in.Options
 		}
 		if events != nil {
 			w.Events = events
@@ -311,9 +333,9 @@ func (s *Service) UpdateWebhook(ctx context.Context, who cairn.Actor, id cairn.W
 
 // RotateWebhookSecret gives a webhook a new secret, with which everything is
 // signed from now on.
-func (s *Service) RotateWebhookSecret(ctx context.Context, who cairn.Actor, id cairn.WebhookID) (Webhook, error) {
+func (s *Service) RotateWebhookSecret(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID) (Webhook, error) {
 	var plain string
-	shown, err := s.updateWebhook(ctx, who, id, func(_ cairn.Tx, w *cairn.Webhook) error {
+	shown, err := s.updateWebhook(ctx, who, form, id, func(_ cairn.Tx, w *cairn.Webhook) error {
 		plain = s.newWebhookSecret(w)
 		return nil
 	})
@@ -322,20 +344,24 @@ func (s *Service) RotateWebhookSecret(ctx context.Context, who cairn.Actor, id c
 }
 
 // DeleteWebhook removes a webhook with its deliveries, those that wait too.
-func (s *Service) DeleteWebhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID) error {
-	return s.changeWebhook(ctx, who, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
+func (s *Service) DeleteWebhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID) error {
+	return s.changeWebhook(ctx, who, form, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
 		return tx.Webhooks().Delete(w.Organization, w.ID)
 	})
 }
 
 // PingWebhook sends a webhook an event of the type ping, after what waits.
-func (s *Service) PingWebhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID) (made cairn.Delivery, err error) {
-	err = s.changeWebhook(ctx, who, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
-		body, err := pingPayload(w)
+func (s *Service) PingWebhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID) (made cairn.Delivery, err error) {
+	err = s.changeWebhook(ctx, who, form, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
+		ping, err := webhookForms[form].ping(w)
 		if err != nil {
 			return err
 		}
-		made, err = s.sendAgain(tx, w, cairn.Delivery{Repository: w.Repository, Event: cairn.PingEvent, Payload: body})
+		var repo cairn.RepositoryID
+		if len(w.Repositories) > 0 {
+			repo = w.Repositories[0]
+		}
+		made, err = s.sendNow(tx, w, repo, ping)
 		return err
 	})
 	return made, err
@@ -343,28 +369,28 @@ func (s *Service) PingWebhook(ctx context.Context, who cairn.Actor, id cairn.Web
 
 // Redeliver sends what a delivery sent once more, as a new delivery after what
 // waits.
-func (s *Service) Redeliver(ctx context.Context, who cairn.Actor, id cairn.WebhookID, delivery string) (made cairn.Delivery, err error) {
-	err = s.changeWebhook(ctx, who, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
+func (s *Service) Redeliver(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID, delivery string) (made cairn.Delivery, err error) {
+	err = s.changeWebhook(ctx, who, form, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
 		old, err := tx.Webhooks().Delivery(w.Organization, w.ID, delivery)
 		if err != nil {
 			return err
 		}
-		made, err = s.sendAgain(tx, w, old)
+		made, err = s.sendNow(tx, w, old.Repository, message{old.Event, old.Payload})
 		return err
 	})
 	return made, err
 }
 
-// sendAgain adds a delivery that a user asked for, and has it sent at once.
-func (s *Service) sendAgain(tx cairn.Tx, w cairn.Webhook, like cairn.Delivery) (cairn.Delivery, error) {
+// sendNow adds a delivery that a user asked for, and has it sent at once.
+func (s *Service) sendNow(tx cairn.Tx, w cairn.Webhook, repo cairn.RepositoryID, m message) (cairn.Delivery, error) {
 	if w.Paused != "" {
 		return cairn.Delivery{}, cairn.Errorf(cairn.Conflict, "the webhook is paused: set active to true first")
 	}
-	made := newDelivery(w, like.Repository, like.Event, like.Payload, s.now().UTC())
-	if err := tx.Webhooks().Announce(w.Organization, w.ID, like.Repository, []cairn.Delivery{made}); err != nil {
+	made := newDelivery(w, repo, m, s.now().UTC())
+	if err := tx.Webhooks().Announce(w.Organization, w.ID, repo, []cairn.Delivery{made}); err != nil {
 		return cairn.Delivery{}, err
 	}
-	return made, tx.Jobs().Enqueue(s.webhookJob(w, like.Repository))
+	return made, tx.Jobs().Enqueue(s.webhookJob(w, repo))
 }
 
 // DeliveryPage is a part of the list of a webhook's deliveries.
@@ -374,11 +400,11 @@ type DeliveryPage struct {
 }
 
 // ListDeliveries returns what was sent to a webhook, the newest first.
-func (s *Service) ListDeliveries(ctx context.Context, who cairn.Actor, id cairn.WebhookID, cursor string, limit int) (DeliveryPage, error) {
+func (s *Service) ListDeliveries(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID, cursor string, limit int) (DeliveryPage, error) {
 	limit = clampLimit(limit, deliveriesPerPage, maxDeliveriesPerPage)
 	listing := query{"deliveries", string(who.Organization.ID), string(id)}
 	var page DeliveryPage
-	err := s.viewWebhook(ctx, who, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
+	err := s.viewWebhook(ctx, who, form, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
 		page = DeliveryPage{}
 		position, err := listing.position(cursor, 1)
 		if err != nil {
@@ -399,8 +425,8 @@ func (s *Service) ListDeliveries(ctx context.Context, who cairn.Actor, id cairn.
 }
 
 // Delivery returns one delivery of a webhook.
-func (s *Service) Delivery(ctx context.Context, who cairn.Actor, id cairn.WebhookID, delivery string) (found cairn.Delivery, err error) {
-	err = s.viewWebhook(ctx, who, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
+func (s *Service) Delivery(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID, delivery string) (found cairn.Delivery, err error) {
+	err = s.viewWebhook(ctx, who, form, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
 		found, err = tx.Webhooks().Delivery(w.Organization, w.ID, delivery)
 		return err
 	})
@@ -408,27 +434,27 @@ func (s *Service) Delivery(ctx context.Context, who cairn.Actor, id cairn.Webhoo
 }
 
 // viewWebhook runs f on a webhook that the actor manages.
-func (s *Service) viewWebhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID, f func(cairn.Tx, webhookOwner, cairn.Webhook) error) error {
+func (s *Service) viewWebhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID, f func(cairn.Tx, webhookOwner, cairn.Webhook) error) error {
 	if err := mayManageWebhooks(who); err != nil {
 		return err
 	}
-	return s.metadata.View(ctx, func(tx cairn.Tx) error { return onWebhook(tx, who, id, f) })
+	return s.metadata.View(ctx, func(tx cairn.Tx) error { return onWebhook(tx, who, form, id, f) })
 }
 
 // changeWebhook is viewWebhook for what writes. What it enqueues runs at once.
-func (s *Service) changeWebhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID, f func(cairn.Tx, webhookOwner, cairn.Webhook) error) error {
+func (s *Service) changeWebhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID, f func(cairn.Tx, webhookOwner, cairn.Webhook) error) error {
 	if err := mayManageWebhooks(who); err != nil {
 		return err
 	}
-	err := s.metadata.Update(ctx, func(tx cairn.Tx) error { return onWebhook(tx, who, id, f) })
+	err := s.metadata.Update(ctx, func(tx cairn.Tx) error { return onWebhook(tx, who, form, id, f) })
 	if err == nil {
 		s.enqueued(WebhookJob)
 	}
 	return err
 }
 
-func onWebhook(tx cairn.Tx, who cairn.Actor, id cairn.WebhookID, f func(cairn.Tx, webhookOwner, cairn.Webhook) error) error {
-	owner, err := webhookOwnerOf(tx, who)
+func onWebhook(tx cairn.Tx, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID, f func(cairn.Tx, webhookOwner, cairn.Webhook) error) error {
+	owner, err := webhookOwnerOf(tx, who, form)
 	if err != nil {
 		return err
 	}
@@ -441,8 +467,8 @@ func onWebhook(tx cairn.Tx, who cairn.Actor, id cairn.WebhookID, f func(cairn.Tx
 
 // updateWebhook stores what f made of a webhook, and has tried at once what
 // waits for it.
-func (s *Service) updateWebhook(ctx context.Context, who cairn.Actor, id cairn.WebhookID, f func(cairn.Tx, *cairn.Webhook) error) (shown Webhook, err error) {
-	err = s.changeWebhook(ctx, who, id, func(tx cairn.Tx, owner webhookOwner, w cairn.Webhook) error {
+func (s *Service) updateWebhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID, f func(cairn.Tx, *cairn.Webhook) error) (shown Webhook, err error) {
+	err = s.changeWebhook(ctx, who, form, id, func(tx cairn.Tx, owner webhookOwner, w cairn.Webhook) error {
 		if err := f(tx, &w); err != nil {
 			return err
 		}

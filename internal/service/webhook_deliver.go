@@ -3,9 +3,6 @@ package service
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -87,29 +84,14 @@ func (s *Service) attempt(ctx context.Context, w cairn.Webhook, d *cairn.Deliver
 	if err != nil {
 		s.logger.Error("webhook cannot be signed", "organization_id", w.Organization, "webhook", PublicWebhookID(w.ID), "error", err)
 	} else {
-		answer, err = s.egress.Post(ctx, w.URL, map[string]string{
-			"Content-Type":       "application/json",
-			"User-Agent":         "Pierre-Webhook/1.0",
-			"X-Pierre-Event":     string(d.Event),
-			"X-Pierre-Signature": webhookSignature(key, begun, d.Payload),
-			"X-Cairn-Delivery":   d.ID, // the same in every attempt
-		}, d.Payload, answerKept, egress.Budget{Time: deliveryTime, Bytes: answerRead})
+		header := webhookForms[w.Form].header(w, *d, key, begun)
+		answer, err = s.egress.Post(ctx, w.URL, header, d.Payload, answerKept, egress.Budget{Time: deliveryTime, Bytes: answerRead})
 	}
 	d.Duration = s.now().Sub(begun)
 	d.Status, d.Answer = answer.Status, bytes.ToValidUTF8(answer.Body, []byte("\uFFFD"))
 	if err != nil && d.Status == 0 {
 		d.Error = egress.Reason(err)
 	}
-}
-
-// webhookSignature is what the receiver verifies: a replay later than its
-// tolerance fails, as the time is part of what is signed.
-func webhookSignature(key []byte, at time.Time, body []byte) string {
-	t := strconv.FormatInt(at.Unix(), 10)
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(t + "."))
-	mac.Write(body)
-	return "t=" + t + ",sha256=" + hex.EncodeToString(mac.Sum(nil))
 }
 
 // noteAttempt stores what came of an attempt and decides what follows from it.

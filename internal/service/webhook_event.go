@@ -1,14 +1,11 @@
 package service
 
 import (
-	"encoding/json"
-	"fmt"
+	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
-	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/odb"
 )
 
@@ -16,33 +13,11 @@ import (
 // repository.
 const WebhookJob cairn.JobKind = "webhook"
 
-// eventRepository is a repository as payloads name it.
-type eventRepository struct {
-	ID  string `json:"id"`
-	URL string `json:"url"` // its name
-}
-
-// pushPayload tells of one ref. Creation has a before of zeros, deletion such
-// an after; a ref of the ephemeral namespace has its stored name, so that none
-// is taken for a normal one.
-type pushPayload struct {
-	Repository eventRepository        `json:"repository"`
-	Ref        string                 `json:"ref"`
-	Before     string                 `json:"before"`
-	After      string                 `json:"after"`
-	Customer   cairn.OrganizationName `json:"customer_id"`
-	PushedAt   string                 `json:"pushed_at"`
-}
-
-// syncPayload tells how a run of following an upstream goes.
-type syncPayload struct {
-	Type        cairn.EventType `json:"type"`
-	Repository  eventRepository `json:"repository"`
-	Runs        int64           `json:"run_count"`
-	IsFirst     bool            `json:"is_first_sync"`
-	StartedAt   string          `json:"started_at"`
-	CompletedAt string          `json:"completed_at,omitempty"`
-	Error       string          `json:"error,omitempty"`
+// refsMoved is a write that moved refs, through whatever face.
+type refsMoved struct {
+	who     cairn.Actor
+	updates []cairn.RefUpdate // stored names; none of hidden refs
+	history history           // knows what the refs named and name
 }
 
 // syncEvent is something to tell of a run of following an upstream.
@@ -57,67 +32,73 @@ type syncEvent struct {
 	Error     string    // of SyncFailedEvent
 }
 
-// announcePush tells webhooks of the refs that a write moves, in its
+func (refsMoved) happens() {}
+func (syncEvent) happens() {}
+
+// announceRefs tells webhooks of the refs that a write moves, in its
 // transaction, after Advance. A write of whatever face is told of, to whatever
 // refs but hidden ones. The caller calls s.enqueued(WebhookJob) if the repository
 // is watched.
-func (s *Service) announcePush(tx cairn.Tx, r cairn.Repository, updates []cairn.RefUpdate) error {
+func (s *Service) announceRefs(tx cairn.Tx, r cairn.Repository, w *refWrite, f *facts) error {
 	if !r.Watched {
 		return nil
 	}
-	updates = slices.DeleteFunc(slices.Clone(updates), func(u cairn.RefUpdate) bool { return odb.IsHidden(u.Name) })
-	at := payloadTime(s.now())
-	return s.announce(tx, r, cairn.PushEvent, len(updates), func(i int, customer cairn.OrganizationName) any {
-		u := updates[i]
-		return pushPayload{payloadRepository(r), string(u.Name), fullID(r, u.Old), fullID(r, u.New), customer, at}
-	})
+	updates := slices.DeleteFunc(slices.Clone(w.Updates), func(u cairn.RefUpdate) bool { return odb.IsHidden(u.Name) })
+	if len(updates) == 0 {
+		return nil
+	}
+	return s.announce(&announcement{tx: tx, repo: r, what: refsMoved{w.Who, updates, w.History}, facts: f})
 }
 
 // announceSync tells webhooks of a run of following an upstream, in the
 // transaction that notes it. The caller calls s.enqueued(WebhookJob) after it.
 func (s *Service) announceSync(tx cairn.Tx, r cairn.Repository, e syncEvent) error {
-	return s.announce(tx, r, e.Type, 1, func(int, cairn.OrganizationName) any {
-		body := syncPayload{Type: e.Type, Repository: payloadRepository(r), Runs: e.Runs, IsFirst: e.IsFirst, StartedAt: payloadTime(e.StartedAt), Error: e.Error}
-		if !e.EndedAt.IsZero() {
-			body.CompletedAt = payloadTime(e.EndedAt)
-		}
-		return body
-	})
+	return s.announce(&announcement{tx: tx, repo: r, what: e})
 }
 
-// announce makes n deliveries to each webhook that wants them, and the jobs
-// that send them.
-func (s *Service) announce(tx cairn.Tx, r cairn.Repository, event cairn.EventType, n int, payload func(i int, customer cairn.OrganizationName) any) error {
-	hooks, err := tx.Webhooks().Watching(r.RepositoryKey)
-	if err != nil || n == 0 {
+// announce makes the deliveries to all webhooks that want to be told, and the
+// jobs that send them.
+func (s *Service) announce(a *announcement) error {
+	hooks, err := a.tx.Webhooks().Watching(a.repo.RepositoryKey)
+	if err != nil {
 		return err
 	}
-	now := s.now().UTC()
-	for _, w := range hooks {
-		if !slices.Contains(w.Events, event) {
-			continue
-		}
-		deliveries := make([]cairn.Delivery, n)
-		for i := range deliveries {
-			body, err := json.Marshal(payload(i, w.Customer))
-			if err != nil {
-				return fmt.Errorf("payload of a webhook: %w", err)
-			}
-			deliveries[i] = newDelivery(w, r.Repository, event, body, now)
-		}
-		if err := tx.Webhooks().Announce(w.Organization, w.ID, r.Repository, deliveries); err != nil {
+	a.at = s.now().UTC()
+	told := make([][]message, len(hooks))
+	var wanted error
+	for i, w := range hooks {
+		if told[i], err = webhookForms[w.Form].tell(a, w); errors.Is(err, errFactsWanted) {
+			wanted = err
+		} else if err != nil {
 			return err
 		}
-		if err := tx.Jobs().Remind(s.webhookJob(w, r.Repository)); err != nil {
+	}
+	if wanted != nil {
+		return wanted
+	}
+	for i, w := range hooks {
+		var deliveries []cairn.Delivery
+		for _, m := range told[i] {
+			if slices.Contains(w.Events, m.Event) {
+				deliveries = append(deliveries, newDelivery(w, a.repo.Repository, m, a.at))
+			}
+		}
+		if len(deliveries) == 0 {
+			continue
+		}
+		if err := a.tx.Webhooks().Announce(w.Organization, w.ID, a.repo.Repository, deliveries); err != nil {
+			return err
+		}
+		if err := a.tx.Jobs().Remind(s.webhookJob(w, a.repo.Repository)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func newDelivery(w cairn.Webhook, repo cairn.RepositoryID, event cairn.EventType, body []byte, now time.Time) cairn.Delivery {
+func newDelivery(w cairn.Webhook, repo cairn.RepositoryID, m message, now time.Time) cairn.Delivery {
 	return cairn.Delivery{
-		Organization: w.Organization, Webhook: w.ID, Repository: repo, ID: cairn.NewID(), Event: event, Payload: body, CreatedAt: now,
+		Organization: w.Organization, Webhook: w.ID, Repository: repo, ID: cairn.NewID(), Event: m.Event, Payload: m.Body, CreatedAt: now,
 	}
 }
 
@@ -131,29 +112,3 @@ func (s *Service) webhookJob(w cairn.Webhook, repo cairn.RepositoryID) cairn.Job
 		DueAt:     now,
 	}
 }
-
-// pingPayload is an event that tells nothing but that events arrive.
-func pingPayload(w cairn.Webhook) ([]byte, error) {
-	return json.Marshal(struct {
-		Type     cairn.EventType        `json:"type"`
-		Webhook  string                 `json:"webhook_id"`
-		Customer cairn.OrganizationName `json:"customer_id"`
-	}{cairn.PingEvent, PublicWebhookID(w.ID), w.Customer})
-}
-
-// PublicWebhookID is the id of a webhook as it is shown and sent.
-func PublicWebhookID(id cairn.WebhookID) string { return "wh_" + string(id) }
-
-func payloadRepository(r cairn.Repository) eventRepository {
-	return eventRepository{"repo_" + string(r.Repository), string(r.Name)}
-}
-
-// fullID is an id as text, as many zeros for none.
-func fullID(r cairn.Repository, id git.ObjectID) string {
-	if id.IsZero() {
-		return strings.Repeat("0", r.Format.HexSize())
-	}
-	return id.String()
-}
-
-func payloadTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -43,17 +43,11 @@ var (
 	}
 )
 
-func numberedHook(w service.Webhook) cairn.Numbered {
-	return cairn.Numbered{
-		Kind: cairn.WebhookNumber, RepositoryKey: cairn.RepositoryKey{Organization: w.Organization, Repository: w.Repository}, ID: string(w.ID),
-	}
-}
-
 // showHooks makes the bodies of webhooks of the repository.
 func (f *Face) showHooks(r *request, hooks ...service.Webhook) ([]hookBody, error) {
 	things := []cairn.Numbered{cairn.NumberedRepository(r.repo.RepositoryKey)}
 	for _, h := range hooks {
-		things = append(things, numberedHook(h))
+		things = append(things, cairn.Numbered{Kind: cairn.WebhookNumber, RepositoryKey: r.repo.RepositoryKey, ID: string(h.ID)})
 	}
 	numbers, err := f.service.Numbers(r.Context(), things...)
 	if err != nil {
@@ -115,14 +109,14 @@ func (f *Face) name(r *request) (err error) {
 	return err
 }
 
-// hooks returns the webhooks of the repository that were made for push events,
-// whichever API they were made through.
+// hooks returns the webhooks of the repository, those of the Code Storage API
+// too: what is sent is the same.
 func (f *Face) hooks(r *request) (list []service.Webhook, err error) {
 	if err := f.name(r); err != nil {
 		return nil, err
 	}
 	for cursor := ""; ; {
-		page, err := f.service.ListWebhooks(r.Context(), r.who, cursor, refsPerPage)
+		page, err := f.service.ListWebhooks(r.Context(), r.who, cairn.CodeStorageForm, cursor, refsPerPage)
 		if err != nil {
 			return nil, err
 		}
@@ -159,7 +153,7 @@ func (f *Face) deleteHook(w http.ResponseWriter, r *request) error {
 	}
 	for i, b := range bodies {
 		if strconv.Itoa(int(b.ID)) == r.path["hook"] {
-			if err := f.service.DeleteWebhook(r.Context(), r.who, hooks[i].ID); err != nil {
+			if err := f.service.DeleteWebhook(r.Context(), r.who, cairn.CodeStorageForm, hooks[i].ID); err != nil {
 				return err
 			}
 			return answer(w, true)

@@ -36,8 +36,8 @@ func newWebhookBody(w service.Webhook) webhookBody {
 		ID: service.PublicWebhookID(w.ID), URL: w.URL, Events: w.Events, Active: w.Paused == "", PausedReason: w.Paused,
 		Secret: w.Secret, CreatedAt: timestamp(w.CreatedAt), UpdatedAt: timestamp(w.UpdatedAt),
 	}
-	if w.Repository != "" {
-		body.Repository = &webhookRepository{"repo_" + string(w.Webhook.Repository), string(w.RepositoryName)}
+	if len(w.Repositories) == 1 {
+		body.Repository = &webhookRepository{"repo_" + string(w.Repositories[0]), string(w.RepositoryName)}
 	}
 	if !w.FailingSince.IsZero() {
 		body.FailingSince = timestamp(w.FailingSince)
@@ -105,7 +105,7 @@ func (f *face) listWebhooks(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	found, err := f.service.ListWebhooks(r.Context(), r.who, r.query.Get("cursor"), limit)
+	found, err := f.service.ListWebhooks(r.Context(), r.who, cairn.CodeStorageForm, r.query.Get("cursor"), limit)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (f *face) webhook(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	found, err := f.service.Webhook(r.Context(), r.who, id)
+	found, err := f.service.Webhook(r.Context(), r.who, cairn.CodeStorageForm, id)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (f *face) updateWebhook(w http.ResponseWriter, r *request) error {
 	if in.Events != nil {
 		change.Events = append([]cairn.EventType{}, *in.Events...)
 	}
-	changed, err := f.service.UpdateWebhook(r.Context(), r.who, id, change)
+	changed, err := f.service.UpdateWebhook(r.Context(), r.who, cairn.CodeStorageForm, id, change)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (f *face) rotateWebhookSecret(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	changed, err := f.service.RotateWebhookSecret(r.Context(), r.who, id)
+	changed, err := f.service.RotateWebhookSecret(r.Context(), r.who, cairn.CodeStorageForm, id)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (f *face) deleteWebhook(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if err := f.service.DeleteWebhook(r.Context(), r.who, id); err != nil {
+	if err := f.service.DeleteWebhook(r.Context(), r.who, cairn.CodeStorageForm, id); err != nil {
 		return err
 	}
 	return api.Write(w, http.StatusOK, struct {
@@ -186,7 +186,7 @@ func (f *face) pingWebhook(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	made, err := f.service.PingWebhook(r.Context(), r.who, id)
+	made, err := f.service.PingWebhook(r.Context(), r.who, cairn.CodeStorageForm, id)
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func (f *face) listDeliveries(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	found, err := f.service.ListDeliveries(r.Context(), r.who, id, r.query.Get("cursor"), limit)
+	found, err := f.service.ListDeliveries(r.Context(), r.who, cairn.CodeStorageForm, id, r.query.Get("cursor"), limit)
 	if err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (f *face) delivery(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	found, err := f.service.Delivery(r.Context(), r.who, id, r.PathValue("delivery"))
+	found, err := f.service.Delivery(r.Context(), r.who, cairn.CodeStorageForm, id, r.PathValue("delivery"))
 	if err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func (f *face) redeliver(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	made, err := f.service.Redeliver(r.Context(), r.who, id, r.PathValue("delivery"))
+	made, err := f.service.Redeliver(r.Context(), r.who, cairn.CodeStorageForm, id, r.PathValue("delivery"))
 	if err != nil {
 		return err
 	}

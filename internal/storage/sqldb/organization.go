@@ -99,7 +99,7 @@ func (t organizations) Delete(id cairn.OrganizationID) error {
 		return errNoOrganization
 	}
 	for _, table := range []string{
-		`public_keys`, `api_keys`, `jobs`, `webhooks`, `deliveries`, `numbers`, `access_keys`, `projects`,
+		`public_keys`, `api_keys`, `jobs`, `webhooks`, `webhook_repositories`, `deliveries`, `numbers`, `access_keys`, `projects`,
 		`teams`, `team_members`, `team_repositories`, `collaborators`,
 	} {
 		if _, err := t.exec(`DELETE FROM `+table+` WHERE organization = $1`, string(id)); err != nil {

@@ -295,7 +295,7 @@ var purging = time.UnixMicro(0).UTC()
 // repository apart. Manifests are not among them.
 var purgedTables = []struct{ name, key string }{
 	{"refs", "name"}, {"events", "version, ordinal"}, {"jobs", "kind, name"}, {"syncs", "repository"},
-	{"upstream_refs", "name"}, {"git_credentials", "id"}, {"webhooks", "id"}, {"deliveries", "webhook, sequence"}, {"repository_labels", "repository"},
+	{"upstream_refs", "name"}, {"git_credentials", "id"}, {"deliveries", "webhook, sequence"}, {"repository_labels", "repository"},
 	{"numbers", "kind, id"},
 	{"changes", "change_id, commit_id"}, {"changes_noted", "repository"},
 	{"collaborators", "user_id"}, {"team_repositories", "team"},
@@ -320,6 +320,9 @@ func (t repositories) Purge(key cairn.RepositoryKey, at time.Time, rows int) (bo
 		if left -= n; left <= 0 {
 			return false, nil
 		}
+	}
+	if err := (webhooks{t.Tx}).forgetRepository(key); err != nil {
+		return false, err
 	}
 	n, err = packs{t.Tx}.dropManifest(key, at, left)
 	if err != nil || n == left {

@@ -313,13 +313,15 @@ func useAll(tx cairn.Tx) error {
 		try(err)
 		try(end(claimed))
 	}
-	hook := cairn.Webhook{Organization: "o", ID: "h", Repository: "a", Secret: []byte("s")}
+	hook := cairn.Webhook{Organization: "o", ID: "h", Repositories: []cairn.RepositoryID{"a"}, Secret: []byte("s")}
 	try(tx.Webhooks().Create(hook))
 	try(tx.Webhooks().Update(hook))
 	_, err = tx.Webhooks().Watching(a.RepositoryKey)
 	try(err)
 	for _, repo := range []cairn.RepositoryID{"", "a"} {
-		_, err = tx.Webhooks().List("o", repo, "", 1)
+		_, err = tx.Webhooks().List("o", "f", repo, "", 1)
+		try(err)
+		_, err = tx.Webhooks().Count("o", "f", repo)
 		try(err)
 	}
 	try(tx.Webhooks().Announce("o", "h", "a", []cairn.Delivery{{ID: "d"}}))

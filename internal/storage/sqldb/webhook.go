@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"database/sql/driver"
+	"slices"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -10,16 +11,50 @@ import (
 type webhooks struct{ *Tx }
 
 // webhookColumns are what webhook reads.
-const webhookColumns = `organization, id, repository, customer, url, events, secret, created_at, updated_at, paused, failing_since`
+const webhookColumns = `organization, id, form, repositories, customer, name, url, events, secret, options, created_at, updated_at, paused, failing_since`
 
 func (t webhooks) Create(w cairn.Webhook) error {
-	n, err := t.exec(`INSERT INTO webhooks (`+webhookColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
-		string(w.Organization), string(w.ID), string(w.Repository), string(w.Customer), w.URL, joinWords(w.Events), w.Secret,
-		micros(w.CreatedAt), micros(w.UpdatedAt), w.Paused, laterMicros(w.FailingSince))
+	n, err := t.exec(`INSERT INTO webhooks (`+webhookColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+		string(w.Organization), string(w.ID), string(w.Form), repositoriesText(w.Repositories), string(w.Customer), w.Name, w.URL, joinWords(w.Events),
+		w.Secret, labelsText(w.Options), micros(w.CreatedAt), micros(w.UpdatedAt), w.Paused, laterMicros(w.FailingSince))
 	if err == nil && n == 0 {
 		err = cairn.Errorf(cairn.Conflict, "webhook %q exists already", w.ID)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return t.watch(w)
+}
+
+// watch lets a webhook be found by its repositories.
+func (t webhooks) watch(w cairn.Webhook) error {
+	for _, repo := range watchedBy(w) {
+		_, err := t.exec(`INSERT INTO webhook_repositories (organization, repository, webhook) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+			string(w.Organization), string(repo), string(w.ID))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t webhooks) unwatch(w cairn.Webhook) error {
+	for _, repo := range watchedBy(w) {
+		_, err := t.exec(`DELETE FROM webhook_repositories WHERE organization = $1 AND repository = $2 AND webhook = $3`,
+			string(w.Organization), string(repo), string(w.ID))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watchedBy are the repositories by which a webhook is found.
+func watchedBy(w cairn.Webhook) []cairn.RepositoryID {
+	if w.Repositories == nil {
+		return []cairn.RepositoryID{""}
+	}
+	return w.Repositories
 }
 
 func (t webhooks) Get(org cairn.OrganizationID, id cairn.WebhookID) (cairn.Webhook, error) {
@@ -38,51 +73,97 @@ func errNoWebhook(id cairn.WebhookID) error {
 }
 
 func (t webhooks) Update(w cairn.Webhook) error {
-	n, err := t.exec(`UPDATE webhooks SET url = $1, events = $2, secret = $3, updated_at = $4, paused = $5, failing_since = $6
-		WHERE organization = $7 AND id = $8`,
-		w.URL, joinWords(w.Events), w.Secret, micros(w.UpdatedAt), w.Paused, laterMicros(w.FailingSince), string(w.Organization), string(w.ID))
-	if err == nil && n == 0 {
-		err = errNoWebhook(w.ID)
-	}
-	return err
-}
-
-func (t webhooks) Delete(org cairn.OrganizationID, id cairn.WebhookID) error {
-	n, err := t.exec(`DELETE FROM webhooks WHERE organization = $1 AND id = $2`, string(org), string(id))
-	if err == nil && n == 0 {
-		err = errNoWebhook(id)
-	}
+	before, err := t.Get(w.Organization, w.ID)
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`DELETE FROM deliveries WHERE organization = $1 AND webhook = $2`, string(org), string(id))
-	return err
+	_, err = t.exec(`UPDATE webhooks SET repositories = $1, name = $2, url = $3, events = $4, secret = $5, options = $6, updated_at = $7, paused = $8,
+		failing_since = $9 WHERE organization = $10 AND id = $11`,
+		repositoriesText(w.Repositories), w.Name, w.URL, joinWords(w.Events), w.Secret, labelsText(w.Options), micros(w.UpdatedAt), w.Paused,
+		laterMicros(w.FailingSince), string(w.Organization), string(w.ID))
+	if err != nil || repositoriesText(w.Repositories) == repositoriesText(before.Repositories) {
+		return err
+	}
+	if err := t.unwatch(before); err != nil {
+		return err
+	}
+	return t.watch(w)
 }
 
-func (t webhooks) List(org cairn.OrganizationID, repo cairn.RepositoryID, after cairn.WebhookID, n int) ([]cairn.Webhook, error) {
-	if repo == "" {
-		return t.many(`SELECT `+webhookColumns+` FROM webhooks WHERE organization = $1 AND id > $2 ORDER BY id LIMIT CAST($3 AS BIGINT)`,
-			string(org), string(after), limit(n))
+func (t webhooks) Delete(org cairn.OrganizationID, id cairn.WebhookID) error {
+	w, err := t.Get(org, id)
+	if err != nil {
+		return err
 	}
-	return t.many(`SELECT `+webhookColumns+` FROM webhooks WHERE organization = $1 AND repository = $2 AND id > $3
-		ORDER BY id LIMIT CAST($4 AS BIGINT)`, string(org), string(repo), string(after), limit(n))
+	if err := t.unwatch(w); err != nil {
+		return err
+	}
+	for _, query := range []string{
+		`DELETE FROM webhooks WHERE organization = $1 AND id = $2`, `DELETE FROM deliveries WHERE organization = $1 AND webhook = $2`,
+	} {
+		if _, err := t.exec(query, string(org), string(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetRepository takes a repository out of the webhooks that name it. Those
+// that name no other go.
+func (t webhooks) forgetRepository(key cairn.RepositoryKey) error {
+	list, err := t.many(`SELECT `+webhookColumns+` FROM webhooks WHERE organization = $1 AND id IN `+naming, string(key.Organization), string(key.Repository))
+	if err != nil {
+		return err
+	}
+	for _, w := range list {
+		w.Repositories = slices.DeleteFunc(w.Repositories, func(id cairn.RepositoryID) bool { return id == key.Repository })
+		if len(w.Repositories) == 0 {
+			err = t.Delete(w.Organization, w.ID)
+		} else {
+			err = t.Update(w)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// naming selects the ids of the webhooks that name a repository.
+const naming = `(SELECT webhook FROM webhook_repositories WHERE organization = $1 AND repository = $2)`
+
+func (t webhooks) List(org cairn.OrganizationID, form cairn.WebhookForm, repo cairn.RepositoryID, after cairn.WebhookID, n int) ([]cairn.Webhook, error) {
+	if repo == "" {
+		return t.many(`SELECT `+webhookColumns+` FROM webhooks WHERE organization = $1 AND form = $2 AND id > $3 ORDER BY id LIMIT CAST($4 AS BIGINT)`,
+			string(org), string(form), string(after), limit(n))
+	}
+	return t.many(`SELECT `+webhookColumns+` FROM webhooks WHERE organization = $1 AND id IN `+naming+` AND form = $3 AND id > $4
+		ORDER BY id LIMIT CAST($5 AS BIGINT)`, string(org), string(repo), string(form), string(after), limit(n))
+}
+
+func (t webhooks) Count(org cairn.OrganizationID, form cairn.WebhookForm, repo cairn.RepositoryID) (n int, err error) {
+	err = t.query(Read, `SELECT COUNT(*) FROM webhooks WHERE organization = $1 AND id IN `+naming+` AND form = $3`,
+		values(string(org), string(repo), string(form)), func(r *Row) { n = int(r.Int(0)) })
+	return n, err
 }
 
 // watched tells whether a repository, of the row at hand, has a webhook.
-const watched = `EXISTS (SELECT 1 FROM webhooks WHERE webhooks.organization = repositories.organization
-	AND webhooks.repository IN ('', repositories.id))`
+const watched = `EXISTS (SELECT 1 FROM webhook_repositories AS watching WHERE watching.organization = repositories.organization
+	AND watching.repository IN ('', repositories.id))`
 
 func (t webhooks) Watching(key cairn.RepositoryKey) ([]cairn.Webhook, error) {
-	return t.many(`SELECT `+webhookColumns+` FROM webhooks WHERE organization = $1 AND repository IN ('', $2) AND paused = '' ORDER BY repository, id`,
+	return t.many(`SELECT `+webhookColumns+` FROM webhooks WHERE organization = $1 AND paused = ''
+		AND id IN (SELECT webhook FROM webhook_repositories WHERE organization = $1 AND repository IN ('', $2)) ORDER BY id`,
 		string(key.Organization), string(key.Repository))
 }
 
 func (t webhooks) many(query string, args ...driver.Value) (list []cairn.Webhook, err error) {
 	err = t.query(Read, query, args, func(r *Row) {
 		list = append(list, cairn.Webhook{
-			Organization: cairn.OrganizationID(r.Text(0)), ID: cairn.WebhookID(r.Text(1)), Repository: cairn.RepositoryID(r.Text(2)),
-			Customer: cairn.OrganizationName(r.Text(3)), URL: r.Text(4), Events: splitWords[cairn.EventType](r.Text(5)), Secret: append([]byte(nil), r.Bytes(6)...),
-			CreatedAt: r.Moment(7), UpdatedAt: r.Moment(8), Paused: r.Text(9), FailingSince: r.Moment(10),
+			Organization: cairn.OrganizationID(r.Text(0)), ID: cairn.WebhookID(r.Text(1)), Form: cairn.WebhookForm(r.Text(2)),
+			Repositories: repositoryIDs(r.Text(3)), Customer: cairn.OrganizationName(r.Text(4)), Name: r.Text(5), URL: r.Text(6),
+			Events: splitWords[cairn.EventType](r.Text(7)), Secret: append([]byte(nil), r.Bytes(8)...), Options: labels(r.Text(9)),
+			CreatedAt: r.Moment(10), UpdatedAt: r.Moment(11), Paused: r.Text(12), FailingSince: r.Moment(13),
 		})
 	})
 	return list, err

@@ -13,11 +13,14 @@ var webhookCases = map[string]func(*testing.T, store){
 		a, b, c := newWebhook("a", "site"), newWebhook("b", ""), newWebhook("c", "site")
 		other := newWebhook("a", "site")
 		other.Organization = "other"
-		for _, w := range []cairn.Webhook{b, a, c, other} {
+		formed := newWebhook("d", "")
+		formed.Form, formed.Name, formed.Repositories, formed.Options = "f", "n", []cairn.RepositoryID{"site", "elsewhere"}, cairn.Labels{"k": "v"}
+		for _, w := range []cairn.Webhook{b, a, c, other, formed} {
 			s.update(func(tx cairn.Tx) error { return tx.Webhooks().Create(w) })
 		}
 		s.refuse(cairn.Conflict, func(tx cairn.Tx) error { return tx.Webhooks().Create(a) })
 		a.URL, a.Events, a.Secret, a.UpdatedAt, a.Paused, a.FailingSince = "https://b", []cairn.EventType{"x", "y"}, []byte("\xff"), day(3), "dead", day(2)
+		a.Name, a.Options = "name", cairn.Labels{"o": "p"}
 		s.update(func(tx cairn.Tx) error { return tx.Webhooks().Update(a) })
 		s.view(func(tx cairn.Tx) error {
 			got, err := tx.Webhooks().Get("acme", "a")
@@ -25,17 +28,30 @@ var webhookCases = map[string]func(*testing.T, store){
 			return err
 		})
 		for _, l := range []struct {
+			form  cairn.WebhookForm
 			repo  cairn.RepositoryID
 			after cairn.WebhookID
 			limit int
 			want  []cairn.Webhook
 		}{
-			{"", "", 9, []cairn.Webhook{a, b, c}}, {"", "a", 1, []cairn.Webhook{b}}, {"site", "", 9, []cairn.Webhook{a, c}},
-			{"site", "a", 9, []cairn.Webhook{c}}, {"elsewhere", "", 9, nil},
+			{"", "", "", 9, []cairn.Webhook{a, b, c}}, {"", "", "a", 1, []cairn.Webhook{b}}, {"", "site", "", 9, []cairn.Webhook{a, c}},
+			{"", "site", "a", 9, []cairn.Webhook{c}}, {"", "elsewhere", "", 9, nil},
+			{"f", "", "", 9, []cairn.Webhook{formed}}, {"f", "site", "", 9, []cairn.Webhook{formed}}, {"f", "elsewhere", "", 9, []cairn.Webhook{formed}},
 		} {
 			s.view(func(tx cairn.Tx) error {
-				got, err := tx.Webhooks().List("acme", l.repo, l.after, l.limit)
-				sameList(t, fmt.Sprintf("list of %q after %q", l.repo, l.after), got, l.want)
+				got, err := tx.Webhooks().List("acme", l.form, l.repo, l.after, l.limit)
+				sameList(t, fmt.Sprintf("list of %q after %q in the form %q", l.repo, l.after, l.form), got, l.want)
+				return err
+			})
+		}
+		for _, c := range []struct {
+			form cairn.WebhookForm
+			repo cairn.RepositoryID
+			want int
+		}{{"", "", 1}, {"", "site", 2}, {"f", "", 0}, {"f", "elsewhere", 1}} {
+			s.view(func(tx cairn.Tx) error {
+				got, err := tx.Webhooks().Count("acme", c.form, c.repo)
+				same(t, fmt.Sprintf("webhooks of the form %q that name %q", c.form, c.repo), got, c.want)
 				return err
 			})
 		}
@@ -81,6 +97,57 @@ var webhookCases = map[string]func(*testing.T, store){
 		s.view(func(tx cairn.Tx) error {
 			row, err := tx.Repositories().Get(r.RepositoryKey)
 			same(t, "read", row.Watched, false)
+			return err
+		})
+	},
+	"a webhook watches the repositories that it names": func(t *testing.T, s store) {
+		a, b := s.repository("a"), s.repository("b")
+		hook := newWebhook("h", "")
+		want := func(what string, watched ...bool) {
+			t.Helper()
+			for i, r := range []cairn.Repository{a, b} {
+				s.update(func(tx cairn.Tx) error {
+					row, err := tx.Repositories().Advance(r.RepositoryKey)
+					same(t, fmt.Sprintf("%s, repository %d", what, i), row.Watched, watched[i])
+					return err
+				})
+				s.view(func(tx cairn.Tx) error {
+					list, err := tx.Webhooks().Watching(r.RepositoryKey)
+					same(t, fmt.Sprintf("%s, webhooks that watch %d", what, i), len(list) == 1, watched[i])
+					return err
+				})
+			}
+		}
+		hook.Repositories = []cairn.RepositoryID{a.Repository, b.Repository}
+		s.update(func(tx cairn.Tx) error { return tx.Webhooks().Create(hook) })
+		want("both", true, true)
+		for _, c := range []struct {
+			what string
+			list []cairn.RepositoryID
+			want []bool
+		}{
+			{"one", []cairn.RepositoryID{b.Repository}, []bool{false, true}}, {"the other", []cairn.RepositoryID{a.Repository}, []bool{true, false}},
+			{"all", nil, []bool{true, true}}, {"both again", []cairn.RepositoryID{b.Repository, a.Repository}, []bool{true, true}},
+		} {
+			hook.Repositories = c.list
+			s.update(func(tx cairn.Tx) error { return tx.Webhooks().Update(hook) })
+			want(c.what, c.want...)
+		}
+		purge := func(r cairn.Repository) {
+			s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(r.RepositoryKey, day(2)) })
+			s.update(func(tx cairn.Tx) error { _, err := tx.Repositories().Purge(r.RepositoryKey, day(3), 1000); return err })
+		}
+		purge(b)
+		s.view(func(tx cairn.Tx) error {
+			got, err := tx.Webhooks().Get("acme", "h")
+			sameList(t, "without what is gone", got.Repositories, []cairn.RepositoryID{a.Repository})
+			return err
+		})
+		purge(a)
+		s.absent(func(tx cairn.Tx) error { _, err := tx.Webhooks().Get("acme", "h"); return err })
+		s.view(func(tx cairn.Tx) error {
+			list, err := tx.Webhooks().Watching(cairn.RepositoryKey{Organization: "acme", Repository: "c"})
+			same(t, "webhooks that watch others", len(list), 0)
 			return err
 		})
 	},
@@ -212,11 +279,16 @@ var webhookCases = map[string]func(*testing.T, store){
 	},
 }
 
+// newWebhook is one for a repository, or for all if that is empty.
 func newWebhook(id cairn.WebhookID, repo cairn.RepositoryID) cairn.Webhook {
-	return cairn.Webhook{
-		Organization: "acme", ID: id, Repository: repo, Customer: "acme", URL: "https://a", Events: []cairn.EventType{cairn.PushEvent},
+	w := cairn.Webhook{
+		Organization: "acme", ID: id, Customer: "acme", URL: "https://a", Events: []cairn.EventType{cairn.PushEvent},
 		Secret: []byte("sealed"), CreatedAt: day(1), UpdatedAt: day(2),
 	}
+	if repo != "" {
+		w.Repositories = []cairn.RepositoryID{repo}
+	}
+	return w
 }
 
 // newDelivery is one to the webhook h of acme, from the repository site.
