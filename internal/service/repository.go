@@ -66,21 +66,8 @@ func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewR
 		return cairn.Repository{}, err
 	}
 	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
-		if in.FoldName {
-			if _, err := tx.Repositories().FindFolded(row.Organization, in.Name); !errors.Is(err, cairn.NotFound) {
-				return cmp.Or(err, error(cairn.Conflict))
-			}
-		}
-		if err := tx.Repositories().Create(row); err != nil {
+		if err := addRepository(tx, row, in.FoldName, in.Number); err != nil || len(labels) == 0 {
 			return err
-		}
-		if in.Number {
-			if _, err := tx.Numbers().Give(cairn.NumberedRepository(row.RepositoryKey)); err != nil {
-				return err
-			}
-		}
-		if len(labels) == 0 {
-			return nil
 		}
 		return tx.Repositories().SetLabels(row.RepositoryKey, labels)
 	})
@@ -88,6 +75,21 @@ func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewR
 		return cairn.Repository{}, creationError(err, in.Name)
 	}
 	return row, nil
+}
+
+// addRepository stores a new row, with its number if that is wanted; Conflict if
+// the name is taken, with foldName in any case.
+func addRepository(tx cairn.Tx, row cairn.Repository, foldName, number bool) error {
+	if foldName {
+		if _, err := tx.Repositories().FindFolded(row.Organization, row.Name); !errors.Is(err, cairn.NotFound) {
+			return cmp.Or(err, error(cairn.Conflict))
+		}
+	}
+	err := tx.Repositories().Create(row)
+	if err == nil && number {
+		_, err = tx.Numbers().Give(cairn.NumberedRepository(row.RepositoryKey))
+	}
+	return err
 }
 
 // NewFork says what to fork and into what.

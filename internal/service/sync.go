@@ -221,6 +221,9 @@ func (r *syncRun) end(ctx context.Context, failure error) error {
 		}
 		if isOver {
 			repo.Upstream = cairn.Upstream{}
+			if err := deleteCredentialOf(tx, r.key); err != nil {
+				return err
+			}
 			if err := tx.Upstreams().Forget(r.key); err != nil { // but for how this run ended, which is put last
 				return err
 			}

@@ -53,6 +53,8 @@ type NewMirror struct {
 	Once        bool
 	Description string
 	Public      bool // everybody may read the new repository
+	// FoldName and Number are those of NewRepository.
+	FoldName, Number bool
 	// Username and Password are a credential to store; without a password there
 	// is none yet.
 	Username, Password string
@@ -92,7 +94,7 @@ func (s *Service) CreateMirror(ctx context.Context, who cairn.Actor, in NewMirro
 		state.Status, state.RequestedAt = cairn.SyncQueued, row.CreatedAt
 	}
 	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
-		if err := tx.Repositories().Create(row); err != nil {
+		if err := addRepository(tx, row, in.FoldName, in.Number); err != nil {
 			return err
 		}
 		if sealed != nil {

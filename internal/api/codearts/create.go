@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -180,24 +179,13 @@ func (f *Face) importRepository(r *request, who cairn.Actor, name cairn.Reposito
 	if !ok {
 		return bad("is not the Base64 form of an address")
 	}
-	u, err := url.Parse(address)
-	switch {
-	case err != nil, u.Host == "", u.RawQuery != "", u.Fragment != "", u.RawPath != "":
-		return bad("is not the Base64 form of an address like https://host/owner/name.git")
-	case u.User != nil:
-		return bad("holds a user name or password: only public repositories are imported so")
-	case u.Scheme != "https" && u.Scheme != "http":
-		return bad("does not begin with https://")
+	upstream, err := service.ParseCloneAddress(address)
+	if err != nil {
+		return cairn.Repository{}, cairn.Errorf(cairn.Invalid, "import_url: %w", err)
 	}
-	path := strings.Trim(u.Path, "/")
-	slash := strings.LastIndexByte(path, '/')
-	if slash < 0 {
-		return bad("names no owner and repository")
-	}
-	return f.service.CreateMirror(r.Context(), who, service.NewMirror{
-		Name: name, DefaultBranch: defaultBranch, Provider: string(cairn.Gitea), Host: u.Host, Owner: path[:slash], UpstreamName: path[slash+1:],
-		Access: service.PublicAccess, Once: true, Description: in.Description, Public: in.Visibility == public,
-	})
+	upstream.Name, upstream.DefaultBranch, upstream.Access, upstream.Once = name, defaultBranch, service.PublicAccess, true
+	upstream.Description, upstream.Public = in.Description, in.Visibility == public
+	return f.service.CreateMirror(r.Context(), who, upstream)
 }
 
 // decodeBase64 reads any of the alphabets and endings of Base64.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cairn-storage/cairn/internal/api/apitest"
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -26,14 +27,15 @@ var document = sync.OnceValues(func() (*apitest.Document, error) { return apites
 // repository tools. stranger has nothing; root administers the server.
 type world struct {
 	*Face
-	t       testing.TB
-	service *service.Service
-	tokens  map[string]string
+	t        testing.TB
+	service  *service.Service
+	metadata cairn.Metadata
+	tokens   map[string]string
 }
 
 var userNames = []string{"ada", "reader", "writer", "admin-of-it", "owner", "stranger", "root"}
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, change ...func(*service.Options)) *world {
 	t.Helper()
 	metadata, err := sqlite.OpenMemory(t.Context())
 	check(t, err)
@@ -43,8 +45,12 @@ func newWorld(t testing.TB) *world {
 	store, err := odb.Open(odb.Options{Metadata: metadata, Bucket: bucket, ScratchDir: t.TempDir()})
 	check(t, err)
 	t.Cleanup(func() { store.Close() })
-	svc := service.New(service.Options{Store: store})
-	w := &world{New(svc, Options{ExternalURL: "https://git.example"}), t, svc, map[string]string{}}
+	o := service.Options{Store: store}
+	for _, c := range change {
+		c(&o)
+	}
+	svc := service.New(o)
+	w := &world{New(svc, Options{ExternalURL: "https://git.example"}), t, svc, metadata, map[string]string{}}
 	operator := cairn.Actor{Admin: true, Name: "admin"}
 	for _, name := range userNames {
 		_, err := svc.CreateUser(t.Context(), operator, service.NewUser{Name: name, Email: name + "@example.com", Admin: name == "root"})
@@ -115,6 +121,36 @@ func (w *world) must(user, method, path, body string, status int) string {
 		w.t.Fatalf("%s: %s %s %s: %d %s, want %d", user, method, path, body, got, text, status)
 	}
 	return text
+}
+
+// actor is a user as what they are in a repository, for what is done behind the
+// face's back.
+func (w *world) actor(user, repo string) cairn.Actor {
+	w.t.Helper()
+	in, err := w.service.LoginToken(w.t.Context(), w.tokens[user])
+	check(w.t, err)
+	who, _, err := w.service.ActorIn(w.t.Context(), in, user, repo)
+	check(w.t, err)
+	return who
+}
+
+// owner is a user as the owner of a repository of theirs, which need not exist.
+func (w *world) owner(user string, repo cairn.RepositoryName) cairn.Actor {
+	w.t.Helper()
+	in, err := w.service.LoginToken(w.t.Context(), w.tokens[user])
+	check(w.t, err)
+	who, err := w.service.OwnerIn(w.t.Context(), in, user, repo)
+	check(w.t, err)
+	return who
+}
+
+// eventually waits for what happens in the background. A test that never sees
+// it ends with the time of all tests.
+func (w *world) eventually(happened func() bool) {
+	w.t.Helper()
+	for !happened() {
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // read decodes an answer.

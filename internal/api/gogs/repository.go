@@ -20,6 +20,7 @@ var repositoryRoutes = []route{
 	{method: "GET", path: "users/{user}/repos", gate: byToken, handle: (*Face).repositoriesOf},
 	{method: "GET", path: "orgs/{user}/repos", gate: byToken, handle: (*Face).repositoriesOf},
 	{method: "POST", path: "org/{org}/repos", gate: byToken, handle: (*Face).createInOrganization},
+	{method: "POST", path: "repos/migrate", gate: byToken, handle: (*Face).migrate},
 	{method: "GET", path: repositoryPath, role: cairn.ReaderRole, handle: (*Face).repository},
 	{method: "DELETE", path: repositoryPath, gate: byToken, role: cairn.OwnerRole, handle: (*Face).deleteRepository},
 	{method: "GET", path: repositoryPath + "/forks", gate: byToken, role: cairn.ReaderRole, handle: (*Face).forks},
@@ -141,19 +142,6 @@ func (f *Face) forks(w http.ResponseWriter, in *request) error {
 	return f.writeRepositories(w, in, cut(in, list))
 }
 
-// syncMirror has a repository take over what its upstream has, soon. A
-// repository that follows none has no such thing.
-func (f *Face) syncMirror(w http.ResponseWriter, in *request) error {
-	if in.repo.Upstream.IsZero() {
-		return cairn.Errorf(cairn.NotFound, "the repository follows no upstream")
-	}
-	if err := f.service.PullUpstream(in.Context(), in.who, in.repo.Name, ""); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusAccepted)
-	return nil
-}
-
 // newRepository is the body of what makes repositories.
 type newRepository struct {
 	Name        string `json:"name"`
@@ -177,10 +165,15 @@ func (in *newRepository) check() error {
 	if err := c.err(); err != nil {
 		return err
 	}
-	lower := strings.ToLower(in.Name)
+	return checkReserved(in.Name)
+}
+
+// checkReserved refuses the names that repositories may not have.
+func checkReserved(name string) error {
+	lower := strings.ToLower(name)
 	switch {
-	case in.Name == "." || in.Name == "..":
-		return &problem{http.StatusUnprocessableEntity, "name is not allowed: map[name:" + in.Name + " reason:reserved]"}
+	case name == "." || name == "..":
+		return &problem{http.StatusUnprocessableEntity, "name is not allowed: map[name:" + name + " reason:reserved]"}
 	case strings.HasSuffix(lower, ".git"), strings.HasSuffix(lower, ".wiki"):
 		return &problem{http.StatusUnprocessableEntity, "name is not allowed: map[pattern:*" + lower[strings.LastIndexByte(lower, '.'):] + " reason:reserved]"}
 	}
@@ -242,10 +235,8 @@ func (f *Face) createRepository(w http.ResponseWriter, in *request, login servic
 	made, err := f.service.CreateRepository(in.Context(), who, service.NewRepository{
 		Name: name, Description: body.Description, Public: !body.Private, FoldName: true, Number: true,
 	})
-	if cairn.KindOf(err) == cairn.Conflict && err != nil {
-		return &problem{http.StatusUnprocessableEntity, "repository already exists: map[name:" + body.Name + " ownerID:" + org + "]"}
-	} else if err != nil {
-		return err
+	if err != nil {
+		return nameTaken(err, body.Name, org)
 	}
 	if files != nil {
 		if err := f.start(in.Context(), who, made, identity(login.User), files); err != nil {
@@ -256,6 +247,14 @@ func (f *Face) createRepository(w http.ResponseWriter, in *request, login servic
 		}
 	}
 	return f.writeRepository(w, in, http.StatusCreated, made)
+}
+
+// nameTaken says in this API's words that an owner has a repository of a name.
+func nameTaken(err error, name, owner string) error {
+	if cairn.KindOf(err) == cairn.Conflict {
+		return &problem{http.StatusUnprocessableEntity, "repository already exists: map[name:" + name + " ownerID:" + owner + "]"}
+	}
+	return err
 }
 
 // startFile is a file of the first commit.

@@ -11,10 +11,7 @@ func TestMirrorSync(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.must("ada", "POST", "repos/ada/site/mirror-sync", "", 404)
-	in, err := w.service.LoginToken(t.Context(), w.tokens["ada"])
-	check(t, err)
-	who, err := w.service.OwnerIn(t.Context(), in, "ada", "mirror")
-	check(t, err)
+	who := w.owner("ada", "mirror")
 	made, err := w.service.CreateMirror(t.Context(), who, service.NewMirror{Name: "mirror", Provider: "gitlab", Owner: "acme", UpstreamName: "site"})
 	check(t, err)
 	if r := read[repository](w, "ada", "repos/ada/mirror"); !r.Mirror {
@@ -33,13 +30,10 @@ func TestMirrorSync(t *testing.T) {
 func TestForks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in, err := w.service.LoginToken(t.Context(), w.tokens["ada"])
-	check(t, err)
-	who, err := w.service.OwnerIn(t.Context(), in, "ada", "fork")
-	check(t, err)
+	who := w.owner("ada", "fork")
 	source := who
 	source.Repository = "site"
-	_, err = w.service.ForkRepository(t.Context(), who, service.NewFork{Name: "fork", Source: "site", SourceActor: source})
+	_, err := w.service.ForkRepository(t.Context(), who, service.NewFork{Name: "fork", Source: "site", SourceActor: source})
 	check(t, err)
 	fork := read[repository](w, "ada", "repos/ada/fork")
 	if !fork.Fork || fork.Parent == nil || fork.Parent.FullName != "ada/site" || fork.Empty {

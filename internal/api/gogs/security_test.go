@@ -16,10 +16,7 @@ import (
 // commit puts files with any mode into a repository, behind the face's back.
 func (w *world) commit(owner, repo string, files map[string]git.FileMode) {
 	w.t.Helper()
-	in, err := w.service.LoginToken(w.t.Context(), w.tokens[owner])
-	check(w.t, err)
-	who, _, err := w.service.ActorIn(w.t.Context(), in, owner, repo)
-	check(w.t, err)
+	who := w.actor(owner, repo)
 	request := service.CommitRequest{
 		CommitTarget: service.CommitTarget{Branch: "main"},
 		CommitInfo:   service.CommitInfo{Message: "Links", Author: service.Identity{Name: "A", Email: "a@example.com"}},

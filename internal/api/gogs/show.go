@@ -97,7 +97,7 @@ func (f *Face) showRepository(r service.RepositoryInfo, may *permissions) reposi
 	full := shownName(r.Owner.Name, r.Owner.Profile) + "/" + string(r.Name)
 	shown := repository{
 		ID: int64(r.Number), Owner: f.showUser(r.Owner, false), Name: string(r.Name), FullName: full, Description: r.Description,
-		Private: !r.Public, Empty: r.Empty, Mirror: !r.Upstream.IsZero(), Size: r.Size,
+		Private: !r.Public, Empty: r.Empty, Mirror: isMirror(r.Repository), Size: r.Size,
 		HTMLURL: f.external + "/" + full, CloneURL: f.external + "/" + full + ".git", Forks: r.Forks,
 		DefaultBranch: r.DefaultBranch.Short(), CreatedAt: second(r.CreatedAt), UpdatedAt: second(r.UpdatedAt), Permissions: may,
 	}
