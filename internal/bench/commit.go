@@ -83,7 +83,8 @@ func measureCommit(ctx context.Context, b *bench) error {
 }
 
 // commitRepositories makes repositories of 2,000 files, all but the first of
-// them forks, and returns their tokens.
+// them forks, and returns their tokens. The first is repacked before: else each
+// fork would be, while the commits are measured.
 func (b *bench) commitRepositories(ctx context.Context, count int) ([]string, error) {
 	dir, err := b.filesRepository(ctx)
 	if err != nil {
@@ -91,6 +92,9 @@ func (b *bench) commitRepositories(ctx context.Context, count int) ([]string, er
 	}
 	tokens := make([]string, count)
 	if tokens[0], err = b.server.upload(ctx, dir, "commit/0"); err != nil {
+		return nil, err
+	}
+	if err := b.server.repack(ctx, "commit/0"); err != nil {
 		return nil, err
 	}
 	for i := 1; i < count; i++ {
