@@ -147,23 +147,23 @@ func (m *bookmarkMerger) commit(rel relation) (*git.Commit, error) {
 // mergedTrees merges the trees of two commits: git does, unless it has to know
 // of conflicts that are there already.
 func (m *bookmarkMerger) mergedTrees(ctx context.Context, rel relation) ([]term, error) {
-	sides := [3][]term{}
 	conflicted := false
-	for i, commit := range []git.ObjectID{rel.ours, rel.base(), rel.theirs} {
-		var err error
-		if sides[i], err = m.treesOf(ctx, commit); err != nil {
+	for _, commit := range slices.Concat(rel.bases, []git.ObjectID{rel.ours, rel.theirs}) {
+		trees, err := m.treesOf(ctx, commit)
+		if err != nil {
 			return nil, err
 		}
-		if len(sides[i]) == 1 {
-			sides[i][0].label = m.label(i)
-		}
-		conflicted = conflicted || len(sides[i]) > 1
+		conflicted = conflicted || len(trees) > 1
 	}
 	switch {
 	case conflicted:
-		return m.sum(ctx, slices.Concat(sides[0], sides[1], sides[2]))
+		terms, err := m.merged(ctx, []git.ObjectID{rel.ours, rel.theirs}, m.label(0), m.label(1), m.label(2))
+		if err != nil {
+			return nil, err
+		}
+		return m.sum(ctx, terms)
 	case rel.forward():
-		return sides[2], nil
+		return m.treesOf(ctx, rel.theirs)
 	}
 	return m.gitMerge(ctx, rel)
 }

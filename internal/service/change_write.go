@@ -9,6 +9,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
+	"github.com/cairn-storage/cairn/internal/git/diff"
 	"github.com/cairn-storage/cairn/internal/git/graph"
 	"github.com/cairn-storage/cairn/internal/odb"
 )
@@ -426,19 +427,19 @@ func (d *changeDraft) rebase(ctx context.Context, id git.ObjectID, moved map[git
 		trees[0].label = "rebased revision"
 	}
 	for i, parent := range present.Parents {
-		to, ok := moved[parent]
-		if !ok {
-			continue
-		}
-		commit.Parents[i] = to
-		if trees, err = d.add(ctx, trees, to, parent); err != nil {
-			return id, err
+		if to, ok := moved[parent]; ok {
+			commit.Parents[i] = to
 		}
 	}
-	if trees, err = d.addBases(ctx, trees, present.Parents, moved); err != nil {
+	was, err := d.together(ctx, present.Parents, "parents of rebased revision")
+	if err != nil {
 		return id, err
 	}
-	if trees, err = d.sum(ctx, trees); err != nil {
+	is, err := d.together(ctx, commit.Parents, "rebase destination")
+	if err != nil {
+		return id, err
+	}
+	if trees, err = d.sum(ctx, diff.Flatten(is, was, trees)); err != nil {
 		return id, err
 	}
 	change := git.ChangeIDOf(id, present)
@@ -446,38 +447,59 @@ func (d *changeDraft) rebase(ctx context.Context, id git.ObjectID, moved map[git
 	return d.put(ctx, change, commit, trees)
 }
 
-// add puts the trees of one commit before a sum and takes those of another away.
-func (d *changeDraft) add(ctx context.Context, sum []term, plus, minus git.ObjectID) ([]term, error) {
-	added, err := d.treesOf(ctx, plus)
-	if err != nil {
-		return nil, err
+// together returns what commits have together, with a label if that is a single
+// tree.
+func (d *changeDraft) together(ctx context.Context, commits []git.ObjectID, label string) ([]term, error) {
+	terms, err := d.merged(ctx, commits)
+	if err == nil && len(commits) > 1 {
+		terms, err = d.sum(ctx, terms)
 	}
-	taken, err := d.treesOf(ctx, minus)
-	if err != nil {
-		return nil, err
+	if err == nil && len(terms) == 1 {
+		terms[0].label = label
 	}
-	if len(added) == 1 {
-		added[0].label = "rebase destination"
-	}
-	if len(taken) == 1 {
-		taken[0].label = "parents of rebased revision"
-	}
-	// Added and taken terms alternate, in those that are taken away too.
-	return slices.Concat(added, taken, sum), nil
+	return terms, err
 }
 
-// addBases corrects the sum of a merge commit whose parents have a common base
-// that moved: it came in with each of the parents that moved.
-func (d *changeDraft) addBases(ctx context.Context, sum []term, parents []git.ObjectID, moved map[git.ObjectID]git.ObjectID) ([]term, error) {
-	if len(parents) != 2 {
-		return sum, nil
+// merged returns the sum of trees that a merge of commits is, with a label each
+// as far as they are given.
+func (d *changeDraft) merged(ctx context.Context, commits []git.ObjectID, labels ...string) ([]term, error) {
+	sum, err := d.mergedCommits(ctx, commits, 0)
+	if err != nil {
+		return nil, err
 	}
-	bases, err := graph.MergeBases(ctx, d.Snapshot, parents[0], parents[1])
-	if err != nil || len(bases) == 0 {
-		return sum, err
+	trees := make([][]term, len(sum))
+	for i, commit := range sum {
+		if trees[i], err = d.treesOf(ctx, commit); err != nil {
+			return nil, err
+		}
+		if i < len(labels) && len(trees[i]) == 1 {
+			trees[i][0].label = labels[i]
+		}
 	}
-	if to, ok := moved[bases[0]]; ok && bases[0] != parents[0] && bases[0] != parents[1] {
-		return d.add(ctx, sum, bases[0], to)
+	return diff.Flatten(trees...), nil
+}
+
+// mergedCommits returns the sum of commits that a merge is: each commit brings
+// in what it has beyond its merge base with those before it. Several merge bases
+// are merged for one themselves; none is the virtual root.
+func (d *changeDraft) mergedCommits(ctx context.Context, commits []git.ObjectID, depth int) ([]git.ObjectID, error) {
+	if depth > git.MaxConflictTerms {
+		return nil, cairn.Errorf(cairn.TooLarge, "the merge bases would have to be merged more than %d times", depth)
+	}
+	if len(commits) == 0 {
+		return []git.ObjectID{{}}, nil
+	}
+	sum := commits[:1]
+	for i, next := range commits[1:] {
+		bases, err := graph.MergeBases(ctx, d, next, commits[:i+1]...)
+		if err != nil {
+			return nil, err
+		}
+		base, err := d.mergedCommits(ctx, bases, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		sum = diff.Flatten(sum, base, []git.ObjectID{next})
 	}
 	return sum, nil
 }

@@ -3,6 +3,7 @@ package diff
 import (
 	"bytes"
 	"context"
+	"slices"
 )
 
 // A sum is made of terms, an odd number of them: the first and every second one
@@ -112,36 +113,36 @@ func (s *summer) add(p Part) {
 
 func (t *text) between(from, end int) []byte { return t.data[t.start[from]:t.start[end]] }
 
-// Simplify takes away from a sum what it both adds and takes away. It keeps the
-// order of the others.
+// Simplify takes away from a sum what it both adds and takes away. What was
+// added next to something that is gone takes the place of what it cancelled, as
+// in jj, so that what is left of the others stays paired.
 func Simplify[T any](terms []T, equal func(a, b T) bool) []T {
-	var added, taken []T
-	for i, t := range terms {
-		if i%2 == 0 {
-			added = append(added, t)
-		} else {
-			taken = append(taken, t)
+	terms = slices.Clone(terms)
+	for i := 0; i < len(terms); {
+		taken := 1
+		for taken < len(terms) && !equal(terms[taken], terms[i]) {
+			taken += 2
 		}
+		if taken >= len(terms) {
+			i += 2
+			continue
+		}
+		terms[i] = terms[taken+1]
+		terms = slices.Delete(terms, taken, taken+2)
 	}
-	for i := 0; i < len(taken); {
-		found := false
-		for j := range added {
-			if equal(added[j], taken[i]) {
-				added = append(added[:j:j], added[j+1:]...)
-				taken = append(taken[:i:i], taken[i+1:]...)
-				found = true
-				break
-			}
+	return terms
+}
+
+// Flatten writes out a sum of sums. What is taken away is turned round: its last
+// term comes first, and each of its changes is the other way.
+func Flatten[T any](sums ...[]T) []T {
+	out := slices.Clone(sums[0])
+	for i := 1; i < len(sums); i += 2 {
+		taken := sums[i]
+		for n := 1; n < len(taken); n += 2 {
+			out = append(out, taken[n+1], taken[n])
 		}
-		if !found {
-			i++
-		}
-	}
-	out := make([]T, 0, len(added)+len(taken))
-	for i, t := range added {
-		if out = append(out, t); i < len(taken) {
-			out = append(out, taken[i])
-		}
+		out = append(append(out, taken[0]), sums[i+1]...)
 	}
 	return out
 }

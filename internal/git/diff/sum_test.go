@@ -114,3 +114,25 @@ func FuzzSum(f *testing.F) {
 		}
 	})
 }
+
+// The orders are those in which jj stores the terms of conflicts.
+func TestOrderOfTerms(t *testing.T) {
+	same := func(a, b string) bool { return a == b }
+	for _, c := range []struct{ terms, want string }{
+		{"a b c", "a b c"},
+		{"a b b", "a"},
+		{"a a c", "c"},
+		{"a b c d b", "a d c"},
+		{"a b c c d", "a b d"},
+		{"a b c a e", "e b c"},
+		{"a b c d e b d", "a b c b e"},
+	} {
+		if got := strings.Join(Simplify(strings.Fields(c.terms), same), " "); got != c.want {
+			t.Errorf("%s is simplified to %s, want %s", c.terms, got, c.want)
+		}
+	}
+	got := strings.Join(Flatten([]string{"a", "b", "c"}, []string{"d", "e", "f", "g", "h"}, []string{"i"}), " ")
+	if want := "a b c f e h g d i"; got != want {
+		t.Errorf("a sum of sums is %s, want %s", got, want)
+	}
+}

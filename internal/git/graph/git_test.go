@@ -196,14 +196,15 @@ func TestWalkIsRevList(t *testing.T) {
 func TestMergeBasesIsMergeBaseAll(t *testing.T) {
 	eachHistory(t, func(t *testing.T, h *history, src graph.Commits, random *rand.Rand) {
 		for range 10 {
-			a, b := h.some(random, 1)[0], h.some(random, 1)[0]
-			got, err := graph.MergeBases(t.Context(), src, a, b)
+			some := h.some(random, 2+random.IntN(2))
+			got, err := graph.MergeBases(t.Context(), src, some[0], some[1:]...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, _ := h.repo.GitErr("merge-base", "--all", a.String(), b.String()) // fails if there is none
+			args := append([]string{"merge-base", "--all"}, hexes("", some)...)
+			out, _ := h.repo.GitErr(args...) // fails if there is none
 			if want := strings.Fields(out); !slices.Equal(hexes("", got), want) && !sameUpToDates(h, got, want) {
-				t.Fatalf("merge-base --all %s %s:\ngot  %v\nwant %v", a, b, got, want)
+				t.Fatalf("%v:\ngot  %v\nwant %v", args, got, want)
 			}
 		}
 	})

@@ -16,16 +16,16 @@ const (
 	result                    // found as a common ancestor
 )
 
-// MergeBases returns the best common ancestors of two commits, newest first:
-// those that are no ancestor of another common one (git merge-base --all).
-// It is empty if the histories have nothing in common.
-func MergeBases(ctx context.Context, src Commits, a, b git.ObjectID) ([]git.ObjectID, error) {
+// MergeBases returns the best common ancestors of a commit and what others have
+// together, newest first: those that are no ancestor of another common one (git
+// merge-base --all). It is empty if the histories have nothing in common.
+func MergeBases(ctx context.Context, src Commits, a git.ObjectID, others ...git.ObjectID) ([]git.ObjectID, error) {
 	p := newPainter(src)
-	if a == b {
+	if slices.Contains(others, a) {
 		_, err := p.nodes.open(ctx, a)
 		return []git.ObjectID{a}, err
 	}
-	if err := p.begin(ctx, a, b); err != nil {
+	if err := p.begin(ctx, a, others...); err != nil {
 		return nil, err
 	}
 	if err := p.run(ctx); err != nil {
