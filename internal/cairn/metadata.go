@@ -64,6 +64,7 @@ type Tx interface {
 	Changes() Changes
 	Users() Users
 	Roles() Roles
+	SSHKeys() SSHKeys
 }
 
 // Organizations are the tenants.
@@ -80,8 +81,8 @@ type Organizations interface {
 	SetProfile(OrganizationID, Profile) error
 	// List returns up to limit organizations with names after the given one.
 	List(after OrganizationName, limit int) ([]Organization, error)
-	// Delete removes the organization with its keys of every kind, projects,
-	// jobs, webhooks, teams and numbers. It returns Conflict while the
+	// Delete removes the organization with its keys of every kind, SSH keys in it,
+	// projects, jobs, webhooks, teams and numbers. It returns Conflict while the
 	// organization has repositories that are not deleted, NotFound if there is no
 	// such organization.
 	Delete(OrganizationID) error
@@ -170,10 +171,11 @@ type Repositories interface {
 	// SetPurged sets PurgedAt, in a transaction that called Advance.
 	SetPurged(key RepositoryKey, at time.Time) error
 	// Purge removes up to that many rows, at least one, of a deleted repository:
-	// its refs, events, jobs, webhooks, deliveries, numbers, changes and manifest, its
-	// credential and what is known of its upstream, and in the end, when it returns true, its own. Packs that
-	// nothing names any more become garbage as of the time. It returns NotFound
-	// if there is no such repository, or it lives.
+	// its refs, events, jobs, webhooks, deliveries, numbers, changes, deploy keys
+	// and manifest, its credential and what is known of its upstream, and in the
+	// end, when it returns true, its own. Packs that nothing names any more become
+	// garbage as of the time. It returns NotFound if there is no such repository,
+	// or it lives.
 	Purge(key RepositoryKey, at time.Time, rows int) (bool, error)
 }
 

@@ -21,6 +21,7 @@ const (
 	// is empty.
 	OrganizationNumber NumberKind = "organization"
 	TeamNumber         NumberKind = "team"
+	SSHKeyNumber       NumberKind = "ssh key"
 )
 
 // Numbered is a thing that has a number, or may get one. What belongs to a

@@ -115,8 +115,8 @@ type Users interface {
 	// Update replaces email, password and the two flags. Conflict as Create;
 	// NotFound if there is no such user.
 	Update(User) error
-	// Delete removes a user with tokens and everything that Roles know of
-	// them, but not the organization; NotFound if there is no such user.
+	// Delete removes a user with tokens, SSH keys and everything that Roles know
+	// of them, but not the organization; NotFound if there is no such user.
 	Delete(UserID) error
 
 	// AddToken returns Conflict if the user has a token of that name.

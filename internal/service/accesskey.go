@@ -138,10 +138,13 @@ func (s *Service) ListAccessKeys(ctx context.Context, who cairn.Actor, name cair
 }
 
 // RevokeAccessKey ends a key, and with it the tokens that were made from it, at
-// once; in other processes within seconds.
+// once; in other processes within seconds. Its SSH keys are deleted.
 func (s *Service) RevokeAccessKey(ctx context.Context, who cairn.Actor, org cairn.OrganizationName, id cairn.AccessKeyID) error {
 	return s.updateOrganization(ctx, who, org, func(tx cairn.Tx, found cairn.Organization) error {
-		return tx.AccessKeys().Revoke(found.ID, id, s.now().UTC())
+		if err := tx.AccessKeys().Revoke(found.ID, id, s.now().UTC()); err != nil {
+			return err
+		}
+		return deleteSSHKeys(tx, sshKeyOfAccessKey(found.ID, id))
 	})
 }
 

@@ -63,7 +63,7 @@ func newPasswords() *passwords {
 func (p *passwords) enter(ctx context.Context) error {
 	defer p.waiting.Add(-1)
 	if p.waiting.Add(1) > int64(maxPasswordsWaiting*cap(p.slots)) {
-		return cairn.Errorf(cairn.RateLimited, "too many passwords are being verified; use a token, or try again")
+		return cairn.Errorf(cairn.RateLimited, "too many passwords and keys are being verified; use a token, or try again")
 	}
 	select {
 	case p.slots <- struct{}{}:

@@ -298,7 +298,7 @@ var purgedTables = []struct{ name, key string }{
 	{"upstream_refs", "name"}, {"git_credentials", "id"}, {"deliveries", "webhook, sequence"}, {"repository_labels", "repository"},
 	{"numbers", "kind, id"},
 	{"changes", "change_id, commit_id"}, {"changes_noted", "repository"},
-	{"collaborators", "user_id"}, {"team_repositories", "team"},
+	{"collaborators", "user_id"}, {"team_repositories", "team"}, {"ssh_keys", "id"},
 }
 
 func (t repositories) Purge(key cairn.RepositoryKey, at time.Time, rows int) (bool, error) {

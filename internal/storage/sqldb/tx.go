@@ -110,6 +110,9 @@ func (t *Tx) Users() cairn.Users { return users{t} }
 // Roles returns what users may do.
 func (t *Tx) Roles() cairn.Roles { return roles{t} }
 
+// SSHKeys returns the SSH keys of users, access keys and repositories.
+func (t *Tx) SSHKeys() cairn.SSHKeys { return sshKeys{t} }
+
 // exec runs a statement that writes and returns how many rows it changed.
 func (t *Tx) exec(query string, args ...driver.Value) (int64, error) {
 	ctx, err := t.begin(Write)

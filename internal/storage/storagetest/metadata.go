@@ -36,6 +36,7 @@ func TestMetadata(t *testing.T, open func(testing.TB) cairn.Metadata) {
 		{"Changes", changeCases},
 		{"Users", userCases},
 		{"Roles", roleCases},
+		{"SSHKeys", sshKeyCases},
 		{"Transactions", transactionCases},
 		{"Concurrency", concurrencyCases},
 		{"Model", modelCases},
