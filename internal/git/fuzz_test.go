@@ -81,6 +81,9 @@ func FuzzParseTag(f *testing.F) {
 		if _, err := json.Marshal(tag); err != nil {
 			t.Error(err)
 		}
+		if subject, body := tag.Text(); len(subject)+len(body) > len(tag.Message) || strings.Contains(subject, "\n") {
+			t.Errorf("the text of %q is %q, %q", tag.Message, subject, body)
+		}
 		again, err := git.ParseTag(git.SHA1, tag.Encode())
 		if err != nil {
 			t.Fatalf("what was encoded is malformed: %v", err)

@@ -3,6 +3,8 @@ package git
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // Tag is a parsed annotated tag.
@@ -59,4 +61,32 @@ func (t *Tag) Encode() []byte {
 	b = appendHeaders(b, t.Extra)
 	b = append(b, '\n')
 	return append(b, t.Message...)
+}
+
+// signatureLines begin the signature at the end of a tag's message, by its
+// kind (gpg-interface.c).
+var signatureLines = []string{
+	"-----BEGIN PGP SIGNATURE-----", "-----BEGIN PGP MESSAGE-----", "-----BEGIN SSH SIGNATURE-----", "-----BEGIN SIGNED MESSAGE-----",
+}
+
+// Text parts the message as git for-each-ref does: the first paragraph as one
+// line, and what follows it, without a signature and line feeds at the end.
+func (t *Tag) Text() (subject, body string) {
+	text := t.Message
+	for at := len(text); at > 0; {
+		at = strings.LastIndexByte(text[:at-1], '\n') + 1
+		if slices.ContainsFunc(signatureLines, func(s string) bool { return strings.HasPrefix(text[at:], s) }) {
+			text = text[:at]
+			break
+		}
+	}
+	text = strings.Trim(text, "\r\n")
+	end := strings.Index(text, "\n\n")
+	if end < 0 {
+		end = strings.Index(text, "\r\n\r\n")
+	}
+	if end < 0 {
+		end = len(text)
+	}
+	return strings.NewReplacer("\r\n", " ", "\n", " ").Replace(text[:end]), strings.TrimLeft(text[end:], "\r\n")
 }

@@ -211,13 +211,20 @@ func (in *request) page(size, most int) (skip, limit, page int) {
 	return (page - 1) * limit, limit, page
 }
 
-// cut gives a page of a list if the request asks for one, else all of it.
-func cut[T any](in *request, list []T) []T {
+// part is what to skip of a list, and how much to give of it: a page if the
+// request asks for one, else all, up to most.
+func (in *request) part(most int) (skip, limit int) {
 	query := in.URL.Query()
 	if !query.Has("page") && !query.Has("limit") {
-		return list
+		return 0, most
 	}
-	skip, limit, _ := in.page(maxPage, maxPage)
+	skip, limit, _ = in.page(maxPage, maxPage)
+	return skip, limit
+}
+
+// cut gives the part of a list that the request asks for.
+func cut[T any](in *request, list []T) []T {
+	skip, limit := in.part(len(list))
 	list = list[min(skip, len(list)):]
 	return list[:min(limit, len(list))]
 }

@@ -306,3 +306,61 @@ func TestMirrorSyncManyTimes(t *testing.T) {
 		return err
 	}))
 }
+
+// TestReleases lists the annotated tags of commits, and what stock git says of
+// them.
+func TestReleases(t *testing.T) {
+	t.Parallel()
+	m := newMigrations(t)
+	if list := read[[]release](m.world, "", "repos/ada/open/releases"); list == nil || len(list) != 0 {
+		t.Errorf("without tags the releases are %v", list)
+	}
+	up := m.hosted("team/app")
+	first := up.Commit("main", "first", gittest.Files{"a": "1\n"})
+	second := up.Commit("main", "second", gittest.Files{"a": "2\n"})
+	up.Git("tag", "light", "main")
+	tag := func(name, target, kind, tagger, message string) string {
+		id := up.Write("tag", fmt.Appendf(nil, "object %s\ntype %s\ntag %s\n%s\n%s", target, kind, name, tagger, message))
+		up.Git("update-ref", "refs/tags/"+name, id)
+		return id
+	}
+	tag("v1", first, "commit", "tagger Ada <ADA@example.com> 1700000000 +0100\n", "Version one\n\n- new\n- better\n")
+	nested := tag("rc/v2", second, "commit", "tagger Some Body <some@body.example> 1800000000 +0000\n", "Candidate\n")
+	tag("v2", nested, "tag", "tagger Some Body <some@body.example> 1900000000 +0000\n", "Two\nlines\n")
+	tag("old", first, "commit", "", "Without a tagger\n")
+	tag("tree", up.RevParse("main^{tree}"), "tree", "tagger A <a@example.com> 1 +0000\n", "Of a tree\n")
+	m.must("ada", "POST", "repos/migrate", m.body("app", m.upstream.URL+"/team/app.git", nil), 201)
+
+	list := read[[]release](m.world, "reader", "repos/ada/app/releases")
+	var shown []string
+	ids := map[int64]bool{}
+	for _, r := range list {
+		shown = append(shown, fmt.Sprintf("%s=%s %s %q %q %s/%s %s", r.Tag, up.RevParse(r.Tag + "^{tree}")[:4], r.Target[:7], r.Name, r.Body, r.Author.UserName, r.Author.Email, r.CreatedAt.Format(time.DateOnly)))
+		ids[r.ID] = true
+	}
+	tree := func(tag string) string { return up.RevParse(tag + "^{tree}")[:4] }
+	want := []string{
+		fmt.Sprintf(`v2=%s %s "Two lines" "" /some@body.example 2030-03-17`, tree("v2"), second[:7]),
+		fmt.Sprintf(`rc/v2=%s %s "Candidate" "" /some@body.example 2027-01-15`, tree("rc/v2"), second[:7]),
+		fmt.Sprintf(`v1=%s %s "Version one" "- new\n- better" ada/ada@example.com 2023-11-14`, tree("v1"), first[:7]),
+		fmt.Sprintf(`old=%s %s "Without a tagger" "" /%s`, tree("old"), first[:7], up.Git("log", "-1", "--date=format:%Y-%m-%d", "--format=%ce %cd", first)),
+	}
+	if fmt.Sprintf("%q", shown) != fmt.Sprintf("%q", want) || len(ids) != len(want) {
+		t.Errorf("the releases are\n%q, want\n%q", shown, want)
+	}
+	if part := read[[]release](m.world, "reader", "repos/ada/app/releases?limit=1&page=2"); len(part) != 1 || part[0].Tag != "rc/v2" {
+		t.Errorf("the second page is %+v", part)
+	}
+	for _, r := range read[[]release](m.world, "", "repos/ada/app/releases") {
+		if r.Author.Email != "" {
+			t.Errorf("nobody sees %+v", r.Author)
+		}
+	}
+	tags := read[[]branch](m.world, "reader", "repos/ada/app/tags")
+	if len(tags) != 5 || tags[0].Name != "light" || tags[0].Commit.ID != second || tags[4].Name != "v2" || tags[4].Commit.ID != second {
+		t.Errorf("the tags are %+v", tags)
+	}
+	if part := read[[]branch](m.world, "reader", "repos/ada/app/tags?limit=2&page=2"); len(part) != 2 || part[0].Name != "rc/v2" {
+		t.Errorf("the second page of the tags is %+v", part)
+	}
+}

@@ -2,15 +2,16 @@ package gogs
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/service"
 )
 
@@ -36,56 +37,32 @@ func notThere(err error) error {
 }
 
 func (f *Face) listBranches(w http.ResponseWriter, in *request) error {
-	var names []string
-	for cursor := ""; len(names) < maxRefs; {
-		page, err := f.service.ListBranches(in.Context(), in.who, in.repo.Name, service.BranchesQuery{Cursor: cursor, Limit: maxRefs})
-		if err != nil {
-			return err
-		}
-		for _, b := range page.Branches {
-			names = append(names, b.Name)
-		}
-		if cursor = page.Next; cursor == "" {
-			break
-		}
+	skip, limit := in.part(maxRefs)
+	tips, err := f.service.BranchTips(in.Context(), in.who, in.repo.Name, skip, limit)
+	if err != nil {
+		return err
 	}
-	slices.Sort(names)
-	return f.writeRefs(w, in, "refs/heads/", cut(in, names))
+	return f.writeTips(w, in, tips)
 }
 
 func (f *Face) listTags(w http.ResponseWriter, in *request) error {
-	var names []string
-	for cursor := ""; len(names) < maxRefs; {
-		page, err := f.service.ListTags(in.Context(), in.who, in.repo.Name, service.TagsQuery{Cursor: cursor, Limit: maxRefs})
-		if err != nil {
-			return err
-		}
-		for _, t := range page.Tags {
-			names = append(names, t.Name)
-		}
-		if cursor = page.Next; cursor == "" {
-			break
-		}
+	skip, limit := in.part(maxRefs)
+	tips, err := f.service.TagTips(in.Context(), in.who, in.repo.Name, skip, limit)
+	if err != nil {
+		return err
 	}
-	return f.writeRefs(w, in, "refs/tags/", cut(in, names))
+	return f.writeTips(w, in, tips)
 }
 
-// writeRefs answers with refs and their commits. A tag of no commit has none.
-func (f *Face) writeRefs(w http.ResponseWriter, in *request, prefix string, names []string) error {
+func (f *Face) writeTips(w http.ResponseWriter, in *request, tips []service.Tip) error {
 	known := f.people(in.Context())
-	shown := make([]branch, 0, len(names))
-	for _, name := range names {
-		c, err := f.service.Commit(in.Context(), in.who, in.repo.Name, service.Revision{Name: prefix + name})
-		if err != nil && cairn.KindOf(err) == cairn.NotFound {
-			continue // deleted meanwhile
-		} else if err != nil {
-			return err
-		}
-		commit, err := f.showPayloadCommit(known, in, c.Commit)
+	shown := make([]branch, len(tips))
+	for i, tip := range tips {
+		commit, err := f.showPayloadCommit(known, in, tip.Commit)
 		if err != nil {
 			return err
 		}
-		shown = append(shown, branch{name, commit})
+		shown[i] = branch{tip.Name, commit}
 	}
 	return api.Write(w, http.StatusOK, shown)
 }
@@ -106,9 +83,51 @@ func (f *Face) branch(w http.ResponseWriter, in *request) error {
 	return api.Write(w, http.StatusOK, branch{name, commit})
 }
 
-// releases answers with the releases, of which the API can make none.
-func (f *Face) releases(w http.ResponseWriter, _ *request) error {
-	return api.Write(w, http.StatusOK, []struct{}{})
+// release is a version that somebody published.
+type release struct {
+	ID         int64     `json:"id"`
+	Tag        string    `json:"tag_name"`
+	Target     string    `json:"target_commitish"`
+	Name       string    `json:"name"`
+	Body       string    `json:"body"`
+	Draft      bool      `json:"draft"`
+	Prerelease bool      `json:"prerelease"`
+	Author     user      `json:"author"`
+	CreatedAt  time.Time `json:"created_at"`
+}
+
+// releases answers with the annotated tags: of all that is stored they are what
+// people make to publish a version, with a title, a text and an author.
+func (f *Face) releases(w http.ResponseWriter, in *request) error {
+	list, err := f.service.Releases(in.Context(), in.who, in.repo.Name)
+	if err != nil {
+		return err
+	}
+	known := f.people(in.Context())
+	shown := []release{}
+	for _, r := range cut(in, list) {
+		author, err := known.find(r.Tagger.Email)
+		if err != nil {
+			return err
+		}
+		if author == nil { // nobody that this server knows
+			author = &user{FullName: r.Tagger.Name, Email: r.Tagger.Email}
+		}
+		by := *author
+		if in.login.Nobody() {
+			by.Email = ""
+		}
+		shown = append(shown, release{
+			ID: releaseID(r.ID), Tag: r.Tag, Target: r.Commit.String(), Name: r.Title, Body: r.Text, Author: by, CreatedAt: second(r.Tagger.When),
+		})
+	}
+	return api.Write(w, http.StatusOK, shown)
+}
+
+// releaseID makes a number of the id of a tag: its first 52 bits, which programs
+// that know only floating-point numbers can tell apart too.
+func releaseID(id git.ObjectID) int64 {
+	return int64(binary.BigEndian.Uint64(id.AppendTo(nil)) >> 12)
 }
 
 type signature struct {
