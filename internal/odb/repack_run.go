@@ -239,25 +239,31 @@ func (r *repack) write(ctx context.Context, level int, role cairn.PackRole, obje
 	return nil
 }
 
-// lackDeltas tells whether much of what came since the last full repack, a fifth
-// of the objects or more, was written without deltas, as commits over the API
-// are. Git seeks no deltas among objects that lie whole in one pack, and merging
-// puts them there: it takes that for the result of an earlier search. To seek all
-// anew is work in proportion to what came.
+// lackDeltas tells whether most of what came since the last full repack was
+// written without deltas, as commits over the API are, and takes a tenth of the
+// bytes or more: their number does not tell, as an object without a delta is as
+// large as many with one. Git seeks no deltas among objects that lie whole in one
+// pack, and merging puts them there: it takes that for the result of an earlier
+// search. To seek all anew is work in proportion to what there is; each tenth of
+// it that a repack leaves whole stays so until one that does.
 func (r *repack) lackDeltas(objects []listed) bool {
-	recent, whole := 0, 0
+	var recent, whole, bytes, recentBytes int64
 	for _, o := range objects {
 		p := r.sn.packs[o.pack]
+		x := p.pack.Index()
+		size := p.pack.EntryEnd(int(o.pos)) - x.Offset(int(o.pos))
+		bytes += size
 		if p.info.Role != cairn.MixedPack {
 			continue
 		}
 		recent++
-		e, err := p.pack.Entry(p.pack.Index().Offset(int(o.pos)))
+		recentBytes += size
+		e, err := p.pack.Entry(x.Offset(int(o.pos)))
 		if err == nil && !e.Kind.IsDelta() {
 			whole++
 		}
 	}
-	return 5*recent > len(objects) && 3*whole > 2*recent
+	return 10*recentBytes > bytes && 3*whole > 2*recent
 }
 
 func mapPath(path string) ([]byte, error) {
