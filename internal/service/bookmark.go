@@ -106,7 +106,7 @@ func (s *Service) ListBookmarks(ctx context.Context, who cairn.Actor, repo cairn
 	if position != nil {
 		after = position[0]
 	}
-	matches, err := bookmarkPattern(pattern)
+	matches, err := namePattern(pattern)
 	if err != nil {
 		return BookmarkPage{}, err
 	}
@@ -277,8 +277,10 @@ func (d *changeDraft) keepUnlessIn(ctx context.Context, b foundBookmark) error {
 // maxPattern is the longest pattern of names in bytes.
 const maxPattern = 1024
 
-// bookmarkPattern returns what tells whether a name matches.
-func bookmarkPattern(pattern string) (func(string) bool, error) {
+// namePattern returns what tells whether the short name of a ref matches a
+// pattern: "*" stands for any text and "?" for one character. Every name matches
+// an empty one.
+func namePattern(pattern string) (func(string) bool, error) {
 	if pattern == "" {
 		return func(string) bool { return true }, nil
 	}

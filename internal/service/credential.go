@@ -67,8 +67,18 @@ func (s *Service) newCredential(key cairn.RepositoryKey, username, password stri
 	sealed, err := s.seal(key, username, password)
 	now := s.now().UTC()
 	return cairn.Credential{
-		Organization: key.Organization, ID: newCredentialID(), Repository: key.Repository, Sealed: sealed, CreatedAt: now, UpdatedAt: now,
+		Organization: key.Organization, ID: newCredentialID(), Repository: key.Repository, Kind: loginKind(username),
+		Sealed: sealed, CreatedAt: now, UpdatedAt: now,
 	}, err
+}
+
+// loginKind is the kind of a credential with that user name, where its owner
+// does not say it.
+func loginKind(username string) cairn.LoginKind {
+	if username == "" {
+		return cairn.TokenLogin
+	}
+	return cairn.PasswordLogin
 }
 
 // newCredentialID is not to be guessed: who has a token of the organization for
@@ -134,7 +144,8 @@ func (s *Service) UpdateCredential(ctx context.Context, who cairn.Actor, repo ca
 			return err
 		}
 		changed.UpdatedAt = s.now().UTC()
-		return tx.Credentials().Replace(changed.Organization, id, changed.Sealed, changed.UpdatedAt)
+		changed.Kind = loginKind(username)
+		return tx.Credentials().Replace(changed.Organization, id, changed.Kind, changed.Sealed, changed.UpdatedAt)
 	})
 	return changed, err
 }

@@ -57,7 +57,7 @@ func (f *RepositoryFacts) read(tx cairn.Tx, repo cairn.Repository) error {
 	if len(last) > 0 {
 		f.UpdatedAt = last[0].At
 	}
-	if repo.Upstream.IsZero() {
+	if !repo.Upstream.Follows() {
 		return nil
 	}
 	state, err := syncState(tx, repo.RepositoryKey)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"strings"
 
 	"github.com/cairn-storage/cairn/internal/admission"
@@ -216,10 +215,10 @@ func (p *push) checkName(c *command) {
 // that one such does not make the whole transaction fail. What the push itself
 // deletes does not count; of two new refs the first wins.
 func (p *push) checkFolders() {
-	made, folders, gone := map[git.RefName]bool{}, map[git.RefName]git.RefName{}, map[git.RefName]bool{}
+	names := newRefNames(p.g.sn)
 	for i := range p.commands {
 		if c := &p.commands[i]; c.reason == "" && c.New.IsZero() {
-			gone[c.Name] = true
+			names.gone[c.Name] = true
 		}
 	}
 	for i := range p.commands {
@@ -227,45 +226,8 @@ func (p *push) checkFolders() {
 		if c.reason != "" || c.New.IsZero() || !c.Old.IsZero() {
 			continue
 		}
-		if other, clash := p.clash(c.Name, made, folders, gone); clash {
+		if other, clash := names.add(c.Name); clash {
 			c.reason = gitText(folderClash(c.Name, other))
-			continue
-		}
-		made[c.Name] = true
-		for folder := range foldersOf(c.Name) {
-			folders[folder] = c.Name
-		}
-	}
-}
-
-// clash finds the ref beside which a new one cannot be.
-func (p *push) clash(name git.RefName, made map[git.RefName]bool, folders map[git.RefName]git.RefName, gone map[git.RefName]bool) (git.RefName, bool) {
-	if below, ok := folders[name]; ok {
-		return below, true
-	}
-	for _, ref := range p.g.sn.RefsBelow(string(name) + "/") {
-		if !gone[ref.Name] {
-			return ref.Name, true
-		}
-	}
-	for folder := range foldersOf(name) {
-		if made[folder] {
-			return folder, true
-		}
-		if _, exists := p.g.sn.Ref(folder); exists && !gone[folder] {
-			return folder, true
-		}
-	}
-	return "", false
-}
-
-// foldersOf returns the names that would be folders of a ref.
-func foldersOf(name git.RefName) iter.Seq[git.RefName] {
-	return func(yield func(git.RefName) bool) {
-		for i := len(name) - 1; i > 0; i-- {
-			if name[i] == '/' && !yield(name[:i]) {
-				return
-			}
 		}
 	}
 }

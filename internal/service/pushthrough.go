@@ -80,7 +80,7 @@ func (s *Service) pushUpdates(ctx context.Context, sn *odb.Snapshot, remote upst
 	}
 	defer out.Close()
 	regain := admission.Lend(ctx) // the upstream's time is not the server's
-	report, err := session.Push(ctx, commands, func(w io.Writer) error { return out.Write(ctx, w) })
+	report, err := session.Push(ctx, commands, true, func(w io.Writer) error { return out.Write(ctx, w) })
 	if failed := regain(); failed != nil && err == nil {
 		err = failed
 	}
@@ -166,11 +166,11 @@ func (s *Service) catchUp(ctx context.Context, repo cairn.Repository) {
 		if err != nil || now.Upstream.IsZero() || !now.DeletedAt.IsZero() {
 			return err
 		}
-		return s.requestSync(tx, now)
+		return s.requestFollow(tx, now)
 	})
 	if err != nil {
 		s.logger.Warn("sync not requested", "repository_id", repo.Repository, "error", fmt.Errorf("request a sync: %w", err))
 		return
 	}
-	s.enqueued(SyncJob)
+	s.syncEnqueued()
 }

@@ -30,6 +30,7 @@ type NewRepository struct {
 	Description   string
 	Public        bool // everybody may read it
 	Labels        cairn.Labels
+	Upstream      UpstreamChange // without an address: none
 	// FoldName refuses the name also if there is one that differs by case only.
 	FoldName bool
 	// Number gives it its number at once, in the same transaction: for who shows
@@ -65,11 +66,22 @@ func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewR
 	if err != nil {
 		return cairn.Repository{}, err
 	}
+	if in.Upstream.URL != "" {
+		if row.Upstream, err = s.parseUpstreamURL(in.Upstream.URL); err != nil {
+			return cairn.Repository{}, err
+		}
+		row.Upstream.OnDemand = true
+	}
 	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
-		if err := addRepository(tx, row, in.FoldName, in.Number); err != nil || len(labels) == 0 {
+		if err := addRepository(tx, row, in.FoldName, in.Number); err != nil {
 			return err
 		}
-		return tx.Repositories().SetLabels(row.RepositoryKey, labels)
+		if len(labels) > 0 {
+			if err := tx.Repositories().SetLabels(row.RepositoryKey, labels); err != nil {
+				return err
+			}
+		}
+		return in.Upstream.changeLogin(tx, s, row.RepositoryKey)
 	})
 	if err != nil {
 		return cairn.Repository{}, creationError(err, in.Name)

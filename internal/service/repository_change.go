@@ -16,7 +16,8 @@ import (
 type LabelledRepository struct {
 	cairn.Repository
 	Labels cairn.Labels
-	Head   git.ChangeID // at the tip of the default branch
+	Head   git.ChangeID  // at the tip of the default branch
+	Link   *UpstreamLink // nil without an upstream
 }
 
 // LabelledRepository returns a repository with its labels, to whoever has any
@@ -29,7 +30,10 @@ func (s *Service) LabelledRepository(ctx context.Context, who cairn.Actor, name 
 		if found.Repository, err = findRepository(tx, who, name); err != nil {
 			return err
 		}
-		found.Labels, err = tx.Repositories().Labels(found.RepositoryKey)
+		if found.Labels, err = tx.Repositories().Labels(found.RepositoryKey); err != nil {
+			return err
+		}
+		found.Link, err = s.readLink(tx, found.Repository)
 		return err
 	})
 	if err == nil {
@@ -43,6 +47,7 @@ type RepositoryChange struct {
 	Name          *cairn.RepositoryName
 	DefaultBranch *string            // short; it need not exist yet
 	Labels        map[string]*string // a nil value takes one away
+	Upstream      *UpstreamChange
 }
 
 // UpdateRepository changes a repository. Its id stays, and all that goes by
@@ -75,10 +80,21 @@ func (s *Service) UpdateRepository(ctx context.Context, who cairn.Actor, name ca
 		if err != nil {
 			return err
 		}
-		if changed.Labels, err = changedLabels(before, in.Labels, asGiven); err != nil || len(in.Labels) == 0 {
+		if changed.Labels, err = changedLabels(before, in.Labels, asGiven); err != nil {
 			return err
 		}
-		return tx.Repositories().SetLabels(found.RepositoryKey, changed.Labels)
+		if len(in.Labels) > 0 {
+			if err := tx.Repositories().SetLabels(found.RepositoryKey, changed.Labels); err != nil {
+				return err
+			}
+		}
+		if in.Upstream != nil {
+			if err := in.Upstream.change(tx, s, &changed.Repository); err != nil {
+				return err
+			}
+		}
+		changed.Link, err = s.readLink(tx, changed.Repository)
+		return err
 	})
 	if err != nil {
 		return changed, err
@@ -222,7 +238,11 @@ func (s *Service) ListLabelled(ctx context.Context, who cairn.Actor, q LabelQuer
 					return err
 				}
 				if q.Wanted == nil || q.Wanted(labels) {
-					page.Repositories = append(page.Repositories, LabelledRepository{Repository: r, Labels: labels})
+					link, err := s.readLink(tx, r)
+					if err != nil {
+						return err
+					}
+					page.Repositories = append(page.Repositories, LabelledRepository{Repository: r, Labels: labels, Link: link})
 				}
 				after = r.Name
 			}

@@ -1,7 +1,6 @@
 package service
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +29,8 @@ const (
 	maxSyncAttempts = 8
 	syncWait        = 5 * time.Second // after the first attempt
 	maxSyncWait     = 10 * time.Minute
+	// keptSyncs is how many runs that ended the log has of each repository.
+	keptSyncs = 50
 	// maxSyncRefs is how many refs move in one transaction, which others wait
 	// for.
 	maxSyncRefs = 5_000
@@ -41,8 +42,9 @@ const (
 // syncActor is who moves the refs of a sync, in the event log.
 const syncActor = "upstream sync"
 
-// RunSync does a SyncJob: one attempt to take over what the upstream has. What
-// may go well later is tried again, at most maxSyncAttempts times.
+// RunSync does a SyncJob: one attempt at the oldest run of the repository that
+// has not ended. What may go well later is tried again, at most maxSyncAttempts
+// times; runs that wait come after it.
 func (s *Service) RunSync(ctx context.Context, job cairn.Job) error {
 	r := &syncRun{s: s, key: job.RepositoryKey}
 	err := r.attempt(ctx, job.Attempts)
@@ -56,10 +58,13 @@ func (r *syncRun) attempt(ctx context.Context, attempts int) error {
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, r.s.limits.SyncTime)
-	defer cancel()
-	failure := r.run(limited)
-	r.close(ctx)
+	failure := errCutShort
+	if attempts <= maxSyncAttempts {
+		limited, cancel := context.WithTimeout(ctx, r.s.limits.SyncTime)
+		defer cancel()
+		failure = r.run(limited)
+		r.close(ctx)
+	}
 	switch {
 	case failure == nil:
 		return r.end(ctx, nil)
@@ -77,8 +82,11 @@ func (r *syncRun) attempt(ctx context.Context, attempts int) error {
 	return &cairn.GiveUp{Err: failure}
 }
 
-// errUpstreamChanged ends a run whose repository was detached or deleted
-// meanwhile: nothing is left to be done or told.
+// errCutShort ends a run at which the server has ended each time.
+var errCutShort error = cairn.Errorf(cairn.Unavailable, "the server ended during each attempt")
+
+// errUpstreamChanged ends a run whose repository was deleted or got another
+// upstream meanwhile: nothing is left to be done or told.
 var errUpstreamChanged = errors.New("the repository has no such upstream any more")
 
 // isPassing tells whether the same sync may go well later.
@@ -111,9 +119,12 @@ type syncRun struct {
 	s    *Service
 	key  cairn.RepositoryKey
 	repo cairn.Repository // as it was at the beginning
+	log  cairn.SyncRun    // the run's entry
+	// noted is what became of the refs so far.
+	noted map[git.RefName]cairn.SyncRef
 
 	session *upstream.Session
-	theirs  map[git.RefName]git.ObjectID // branches and tags of the upstream
+	theirs  map[git.RefName]git.ObjectID // branches and tags of the upstream that the run is about
 	head    git.RefName                  // the upstream's default branch; empty if it does not say
 	tracked map[git.RefName]bool
 
@@ -123,10 +134,10 @@ type syncRun struct {
 	used       bool // packs are named by the repository, or may be
 }
 
-// begin marks the run as running, and tells of it if it is a new one.
+// begin finds the run, marks it as running, and tells of it if it is a new one.
 func (r *syncRun) begin(ctx context.Context) error {
 	defer r.s.enqueued(WebhookJob)
-	return r.s.metadata.Update(ctx, func(tx cairn.Tx) (err error) {
+	err := r.s.metadata.Update(ctx, func(tx cairn.Tx) (err error) {
 		r.repo, err = tx.Repositories().Get(r.key)
 		if errors.Is(err, cairn.NotFound) || err == nil && (r.repo.Upstream.IsZero() || !r.repo.DeletedAt.IsZero()) {
 			return errUpstreamChanged
@@ -134,26 +145,46 @@ func (r *syncRun) begin(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		waiting, err := tx.Upstreams().Waiting(r.key)
+		if err != nil {
+			return err
+		}
+		if len(waiting) == 0 {
+			return errUpstreamChanged
+		}
+		r.log = waiting[0]
 		state, err := syncState(tx, r.key)
 		if err != nil {
 			return err
 		}
-		isNew := state.Status != cairn.SyncRunning && state.Status != cairn.SyncRetrying
+		isNew := r.log.Status == cairn.SyncQueued
 		if isNew {
-			state.StartedAt = r.s.now().UTC()
+			r.log.StartedAt = r.s.now().UTC()
+			state.StartedAt = r.log.StartedAt
 		}
-		state.Status = cairn.SyncRunning
+		state.Status, r.log.Status = cairn.SyncRunning, cairn.SyncRunning
+		r.log.Attempts++
+		if err := tx.Upstreams().PutRun(r.log); err != nil {
+			return err
+		}
 		if err := tx.Upstreams().PutSync(state); err != nil || !isNew {
 			return err
 		}
 		return r.s.announceSync(tx, r.repo, syncEvent{
-			Type: cairn.SyncStartedEvent, Runs: state.Runs, IsFirst: state.SucceededAt.IsZero(), StartedAt: state.StartedAt,
+			Type: cairn.SyncStartedEvent, Run: r.log, Runs: state.Runs, IsFirst: state.SucceededAt.IsZero(), StartedAt: state.StartedAt,
 		})
 	})
+	r.noted = make(map[git.RefName]cairn.SyncRef)
+	for _, ref := range r.log.Refs {
+		if ref.Outcome == cairn.RefUpdated { // by an attempt before
+			r.noted[ref.Name] = ref
+		}
+	}
+	return err
 }
 
-// change updates what is known of the syncs of a repository that still follows
-// the same upstream.
+// change updates what is known of the run and of the syncs of a repository that
+// still has the same upstream.
 func (r *syncRun) change(ctx context.Context, f func(tx cairn.Tx, repo cairn.Repository, state *cairn.Sync) error) error {
 	return r.s.metadata.Update(ctx, func(tx cairn.Tx) error {
 		repo, err := tx.Repositories().Get(r.key)
@@ -164,6 +195,11 @@ func (r *syncRun) change(ctx context.Context, f func(tx cairn.Tx, repo cairn.Rep
 			err = r.stillFollows(repo)
 		}
 		if err != nil {
+			return err
+		}
+		if r.log, err = tx.Upstreams().Run(r.key, r.log.ID); errors.Is(err, cairn.NotFound) {
+			return errUpstreamChanged
+		} else if err != nil {
 			return err
 		}
 		state, err := syncState(tx, r.key)
@@ -186,14 +222,15 @@ func (r *syncRun) stillFollows(repo cairn.Repository) error {
 
 // postpone notes why an attempt failed that is not the last one.
 func (r *syncRun) postpone(ctx context.Context, failure error) error {
-	return r.change(ctx, func(_ cairn.Tx, _ cairn.Repository, state *cairn.Sync) error {
+	return r.change(ctx, func(tx cairn.Tx, _ cairn.Repository, state *cairn.Sync) error {
 		state.Status, state.Error = cairn.SyncRetrying, syncText(failure)
-		return nil
+		r.log.Status, r.log.Error = state.Status, state.Error
+		return tx.Upstreams().PutRun(r.log)
 	})
 }
 
-// end notes how the run ended and tells of it, and opens the repository if it
-// was its first.
+// end notes how the run ended and tells of it, opens the repository if it was
+// its first, and has the next run begin.
 func (r *syncRun) end(ctx context.Context, failure error) error {
 	defer r.s.enqueued(WebhookJob)
 	return r.change(ctx, func(tx cairn.Tx, repo cairn.Repository, state *cairn.Sync) error {
@@ -208,8 +245,12 @@ func (r *syncRun) end(ctx context.Context, failure error) error {
 		}
 		state.EndedAt = now
 		state.Runs++
-		event.Runs, event.Error = int64(state.Runs), state.Error
+		r.log.Status, r.log.Error, r.log.EndedAt, r.log.Refs = state.Status, state.Error, now, r.refs(nil)
+		event.Run, event.Runs, event.Error = r.log, state.Runs, state.Error
 		if err := r.s.announceSync(tx, repo, event); err != nil {
+			return err
+		}
+		if err := r.putEnded(tx); err != nil {
 			return err
 		}
 		isOver := failure == nil && repo.Upstream.Once
@@ -232,6 +273,22 @@ func (r *syncRun) end(ctx context.Context, failure error) error {
 	})
 }
 
+// putEnded puts a run that ended into the log, which forgets the oldest, and
+// has the next one begin.
+func (r *syncRun) putEnded(tx cairn.Tx) error {
+	if err := tx.Upstreams().PutRun(r.log); err != nil {
+		return err
+	}
+	if err := tx.Upstreams().ForgetRuns(r.key, keptSyncs); err != nil {
+		return err
+	}
+	waiting, err := tx.Upstreams().Waiting(r.key)
+	if err != nil || len(waiting) == 0 {
+		return err
+	}
+	return tx.Jobs().Enqueue(r.s.syncJob(r.key))
+}
+
 // close frees what the run holds.
 func (r *syncRun) close(ctx context.Context) {
 	r.s.discardUnused(ctx, r.used, r.packs)
@@ -248,9 +305,20 @@ func (s *Service) discardUnused(ctx context.Context, used bool, packs []odb.Stag
 	}
 }
 
-// run lists what the upstream has, fetches what is not here, and moves the
-// refs.
+// run does what the run is for.
 func (r *syncRun) run(ctx context.Context) error {
+	switch {
+	case r.log.Direction == cairn.Push:
+		return r.push(ctx)
+	case r.log.Follow:
+		return r.pull(ctx, r.follow)
+	}
+	return r.pull(ctx, r.forward)
+}
+
+// pull lists what the upstream has, fetches what is not here, and has move move
+// the refs.
+func (r *syncRun) pull(ctx context.Context, move func(context.Context) error) error {
 	if err := r.list(ctx); err != nil {
 		return err
 	}
@@ -262,7 +330,7 @@ func (r *syncRun) run(ctx context.Context) error {
 		return err
 	}
 	for range maxTries {
-		err := r.follow(ctx)
+		err := move(ctx)
 		if conflict := (*cairn.RefConflict)(nil); !errors.As(err, &conflict) && !errors.Is(err, odb.ErrOutdated) {
 			return err
 		}
@@ -279,6 +347,14 @@ func (r *syncRun) run(ctx context.Context) error {
 	return cairn.Errorf(cairn.Unavailable, "the repository is written to all the time")
 }
 
+// checkFormat refuses an upstream with another kind of ids.
+func (r *syncRun) checkFormat() error {
+	if format := r.session.Format(); format != r.repo.Format {
+		return cairn.Errorf(cairn.Invalid, "the upstream's objects are of format %s, not %s", format, r.repo.Format)
+	}
+	return nil
+}
+
 // list asks the upstream for its refs.
 func (r *syncRun) list(ctx context.Context) error {
 	remote, err := r.s.remoteOf(ctx, r.repo)
@@ -288,8 +364,12 @@ func (r *syncRun) list(ctx context.Context) error {
 	if r.session, err = r.s.upstreams.OpenFetch(ctx, remote); err != nil {
 		return err
 	}
-	if format := r.session.Format(); format != r.repo.Format {
-		return cairn.Errorf(cairn.Invalid, "the upstream's objects are of format %s, not %s", format, r.repo.Format)
+	if err := r.checkFormat(); err != nil {
+		return err
+	}
+	isChosen, err := refChoice(r.log.Branches, r.log.Tags)
+	if err != nil {
+		return err
 	}
 	r.theirs = make(map[git.RefName]git.ObjectID, len(r.session.Refs))
 	for _, ref := range r.session.Refs {
@@ -298,7 +378,10 @@ func (r *syncRun) list(ctx context.Context) error {
 			if ref.SymrefTarget.IsBranch() && !isOddShortName(ref.SymrefTarget) {
 				r.head = ref.SymrefTarget
 			}
-		case !isOddShortName(ref.Name): // which no client could use
+		case !isChosen(ref.Name):
+		case isOddShortName(ref.Name): // which no client could use
+			r.note(cairn.SyncRef{Name: ref.Name, After: ref.ID, Outcome: cairn.RefFiltered})
+		default:
 			r.theirs[ref.Name] = ref.ID
 		}
 	}
@@ -348,8 +431,11 @@ func (r *syncRun) fetch(ctx context.Context) error {
 }
 
 // haves are commits that the upstream knows, as it had them before: nothing
-// that is only here is told.
+// that is only here is told. A run that does not follow knows nothing of before.
 func (r *syncRun) haves(ctx context.Context) ([]git.ObjectID, error) {
+	if !r.log.Follow {
+		return r.history(ctx)
+	}
 	var moved, others []git.ObjectID
 	for _, ref := range r.sn.Refs() {
 		switch target, is := r.theirs[ref.Name]; {
@@ -394,49 +480,6 @@ func (r *syncRun) reopen(ctx context.Context) error {
 	r.sn.Close()
 	r.sn = now
 	return nil
-}
-
-// follow makes the refs here what they are upstream: those that it has, and
-// those that it had. Branches and tags that it never had stay.
-func (r *syncRun) follow(ctx context.Context) error {
-	updates := r.updates()
-	if err := r.checkObjects(ctx, updates); err != nil {
-		return err
-	}
-	if err := r.stage(ctx); err != nil {
-		return err
-	}
-	for len(updates) > 0 {
-		n := min(len(updates), maxSyncRefs)
-		if err := r.apply(ctx, updates[:n]); err != nil {
-			return err
-		}
-		updates = updates[n:]
-	}
-	return r.settle(ctx)
-}
-
-// updates are the refs to move, deletions first: what comes may be a folder of
-// what goes.
-func (r *syncRun) updates() []cairn.RefUpdate {
-	var gone, moved []cairn.RefUpdate
-	for name := range r.tracked {
-		if _, is := r.theirs[name]; is {
-			continue
-		}
-		if ref, here := r.sn.Ref(name); here && name != r.sn.Repository().DefaultBranch {
-			gone = append(gone, cairn.RefUpdate{Name: name, Old: ref.Target})
-		}
-	}
-	for name, id := range r.theirs {
-		if ref, _ := r.sn.Ref(name); ref.Target != id {
-			moved = append(moved, cairn.RefUpdate{Name: name, Old: ref.Target, New: id})
-		}
-	}
-	byName := func(a, b cairn.RefUpdate) int { return cmp.Compare(a.Name, b.Name) }
-	slices.SortFunc(gone, byName)
-	slices.SortFunc(moved, byName)
-	return append(gone, moved...)
 }
 
 // checkObjects makes sure that all that the refs are to name is there, as a
@@ -495,8 +538,18 @@ func (r *syncRun) stage(ctx context.Context) error {
 	return nil
 }
 
-// apply moves some of the refs, and notes that they are upstream, or are not
-// any more.
+// applyAll moves refs, not too many in one transaction.
+func (r *syncRun) applyAll(ctx context.Context, updates []cairn.RefUpdate) error {
+	for batch := range slices.Chunk(updates, maxSyncRefs) {
+		if err := r.apply(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply moves some of the refs, and notes in the same transaction that it did,
+// and that they are upstream, or are not any more.
 func (r *syncRun) apply(ctx context.Context, updates []cairn.RefUpdate) error {
 	err := r.s.apply(ctx, r.sn, refWrite{
 		Who:     cairn.Actor{Organization: cairn.Organization{ID: r.key.Organization}, Name: syncActor},
@@ -508,110 +561,17 @@ func (r *syncRun) apply(ctx context.Context, updates []cairn.RefUpdate) error {
 			if err := r.stillFollows(repo); err != nil {
 				return err
 			}
+			if err := r.putProgress(tx, updates); err != nil || !repo.Upstream.Follows() {
+				return err
+			}
 			return trackUpdates(tx, repo.RepositoryKey, updates)
 		},
 	})
+	if err == nil {
+		for _, u := range updates {
+			r.note(updated(u))
+		}
+	}
 	r.used = r.used || err == nil || !isRefused(err) && !errors.Is(err, errUpstreamChanged)
 	return err
-}
-
-// trackUpdates notes which refs are upstream after updates that both sides
-// have.
-func trackUpdates(tx cairn.Tx, key cairn.RepositoryKey, updates []cairn.RefUpdate) error {
-	var there, gone []git.RefName
-	for _, u := range updates {
-		if u.New.IsZero() {
-			gone = append(gone, u.Name)
-		} else {
-			there = append(there, u.Name)
-		}
-	}
-	if err := tx.Upstreams().Track(key, there); err != nil {
-		return err
-	}
-	return tx.Upstreams().Untrack(key, gone)
-}
-
-// settle does what is left when the refs are where they are upstream: which of
-// them are tracked though they did not move, and the default branch.
-func (r *syncRun) settle(ctx context.Context) error {
-	var there, gone []git.RefName
-	for name, id := range r.theirs {
-		if ref, _ := r.sn.Ref(name); ref.Target == id && !r.tracked[name] {
-			there = append(there, name)
-		}
-	}
-	for name := range r.tracked {
-		if _, is := r.theirs[name]; !is {
-			gone = append(gone, name)
-		}
-	}
-	old, branch := r.sn.Repository().DefaultBranch, r.defaultBranch()
-	if len(there)+len(gone) == 0 && branch == old {
-		return nil
-	}
-	slices.Sort(there)
-	err := r.s.metadata.Update(ctx, func(tx cairn.Tx) error {
-		repo, err := tx.Repositories().Advance(r.key)
-		if err != nil {
-			return err
-		}
-		if err := r.stillFollows(repo); err != nil {
-			return err
-		}
-		if branch != old {
-			if err := tx.Repositories().SetDefaultBranch(r.key, branch); err != nil {
-				return err
-			}
-		}
-		if err := tx.Upstreams().Track(r.key, there); err != nil {
-			return err
-		}
-		return tx.Upstreams().Untrack(r.key, gone)
-	})
-	if err != nil || branch == old || !r.tracked[old] {
-		return err
-	}
-	return r.dropOld(ctx, old)
-}
-
-// dropOld deletes the branch that was the default and is upstream no more.
-func (r *syncRun) dropOld(ctx context.Context, old git.RefName) error {
-	if _, is := r.theirs[old]; is {
-		return nil
-	}
-	if err := r.reopen(ctx); err != nil {
-		return err
-	}
-	ref, here := r.sn.Ref(old)
-	if !here {
-		return nil
-	}
-	return r.apply(ctx, []cairn.RefUpdate{{Name: old, Old: ref.Target}})
-}
-
-// defaultBranch is what HEAD is to name. The first sync takes the branch that
-// the creator chose, if the upstream has it, else the upstream's own. Later it
-// changes only if the upstream has deleted it.
-func (r *syncRun) defaultBranch() git.RefName {
-	present := r.sn.Repository().DefaultBranch
-	_, hasHead := r.theirs[r.head]
-	hasHead = hasHead || r.head != "" && len(r.theirs) == 0
-	if !r.repo.Syncing {
-		if _, is := r.theirs[present]; !is && r.tracked[present] && hasHead {
-			return r.head
-		}
-		return present
-	}
-	if chosen := r.repo.Upstream.DefaultBranch; chosen != "" {
-		if branch, err := parseDefaultBranch(chosen); err == nil {
-			if _, is := r.theirs[branch]; is {
-				return branch
-			}
-		}
-	}
-	if hasHead {
-		return r.head
-	}
-	return present
 }

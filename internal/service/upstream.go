@@ -89,10 +89,6 @@ func (s *Service) CreateMirror(ctx context.Context, who cairn.Actor, in NewMirro
 		sealed = &c
 	}
 	row.Syncing = in.Access == PublicAccess || sealed != nil
-	state := cairn.Sync{RepositoryKey: row.RepositoryKey, Status: cairn.SyncNever}
-	if row.Syncing {
-		state.Status, state.RequestedAt = cairn.SyncQueued, row.CreatedAt
-	}
 	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
 		if err := addRepository(tx, row, in.FoldName, in.Number); err != nil {
 			return err
@@ -103,17 +99,15 @@ func (s *Service) CreateMirror(ctx context.Context, who cairn.Actor, in NewMirro
 			}
 		}
 		if row.Syncing {
-			if err := tx.Jobs().Enqueue(s.syncJob(row.RepositoryKey)); err != nil {
-				return err
-			}
+			return s.requestFollow(tx, row)
 		}
-		return tx.Upstreams().PutSync(state)
+		return tx.Upstreams().PutSync(cairn.Sync{RepositoryKey: row.RepositoryKey, Status: cairn.SyncNever})
 	})
 	if err != nil {
 		return cairn.Repository{}, creationError(err, in.Name)
 	}
 	if row.Syncing {
-		s.enqueued(SyncJob)
+		s.syncEnqueued()
 	}
 	return row, nil
 }
@@ -190,6 +184,26 @@ func (s *Service) parseUpstream(in NewMirror) (cairn.Upstream, error) {
 	return u, nil
 }
 
+// parseUpstreamURL reads an upstream that is named by its address.
+func (s *Service) parseUpstreamURL(text string) (cairn.Upstream, error) {
+	bad := func(err error) (cairn.Upstream, error) {
+		return cairn.Upstream{}, cairn.Errorf(cairn.Invalid, "upstream url: %w", err)
+	}
+	address, err := s.egress.Address(text)
+	if err != nil {
+		return bad(err)
+	}
+	path := strings.Trim(address.Path, "/")
+	if path == "" || address.RawQuery != "" || address.ForceQuery {
+		return bad(errors.New("it is not of the form https://host/path/of/repository.git"))
+	}
+	slash := strings.LastIndexByte(path, '/')
+	return cairn.Upstream{
+		Provider: cairn.AnyGit, Host: strings.ToLower(address.Host), Owner: path[:max(slash, 0)], Name: strings.TrimSuffix(path[slash+1:], ".git"),
+		URL: strings.TrimRight(text, "/"),
+	}, nil
+}
+
 // maxUpstreamGroups is how deep an owner may be, as groups at GitLab are.
 const maxUpstreamGroups = 20
 
@@ -257,9 +271,12 @@ func (s *Service) isPlain(address netip.Addr) bool {
 	return false
 }
 
-// upstreamURL is the address of an upstream. It is made of parts that
-// parseUpstream let pass, and escaped nevertheless.
+// upstreamURL is the address of an upstream: that which was given, or one made
+// of parts that parseUpstream let pass, and escaped nevertheless.
 func (s *Service) upstreamURL(u cairn.Upstream) string {
+	if u.URL != "" {
+		return u.URL
+	}
 	scheme := "https"
 	if address, ok := literalAddress(u.Host); ok && s.isPlain(address) {
 		scheme = "http"
@@ -296,7 +313,8 @@ var errFirstSync = cairn.Errorf(cairn.Conflict, "repository sync in progress. pl
 // PullUpstream has a repository take over what its upstream has now. The work
 // is done in the background; what is asked for while it waits or runs becomes
 // one with it, and is done after that moment. All branches and tags follow,
-// whichever is named: the name is what a ref policy is asked about.
+// whichever is named: the name is what a ref policy is asked about. A repository
+// that does not follow its upstream is only moved forward.
 func (s *Service) PullUpstream(ctx context.Context, who cairn.Actor, name cairn.RepositoryName, branch string) error {
 	if err := authorize(who, name, cairn.GitWrite); err != nil {
 		return err
@@ -307,7 +325,7 @@ func (s *Service) PullUpstream(ctx context.Context, who cairn.Actor, name cairn.
 			return err
 		}
 		if repo.Upstream.IsZero() {
-			return cairn.Errorf(cairn.Invalid, "repository %q has no upstream", name)
+			return noUpstream(name)
 		}
 		ref := repo.DefaultBranch
 		if branch != "" {
@@ -318,38 +336,17 @@ func (s *Service) PullUpstream(ctx context.Context, who cairn.Actor, name cairn.
 		if err := checkNoPush(who, repo, ref); err != nil {
 			return err
 		}
-		return s.requestSync(tx, repo)
+		if repo.Upstream.Follows() {
+			return s.requestFollow(tx, repo)
+		}
+		_, err = s.enqueueForward(tx, repo, SyncRequest{cairn.Pull, allNames, allNames})
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	s.enqueued(SyncJob)
+	s.syncEnqueued()
 	return nil
-}
-
-// requestSync enqueues a sync. If none succeeded yet, the repository is closed
-// until this one ends.
-func (s *Service) requestSync(tx cairn.Tx, repo cairn.Repository) error {
-	state, err := syncState(tx, repo.RepositoryKey)
-	if err != nil {
-		return err
-	}
-	if state.SucceededAt.IsZero() && !repo.Syncing {
-		if _, err := tx.Repositories().Advance(repo.RepositoryKey); err != nil {
-			return err
-		}
-		if err := tx.Repositories().SetUpstream(repo.RepositoryKey, repo.Upstream, true); err != nil {
-			return err
-		}
-	}
-	if state.Status != cairn.SyncRunning && state.Status != cairn.SyncRetrying {
-		state.Status = cairn.SyncQueued
-	}
-	state.RequestedAt = s.now().UTC()
-	if err := tx.Upstreams().PutSync(state); err != nil {
-		return err
-	}
-	return tx.Jobs().Enqueue(s.syncJob(repo.RepositoryKey))
 }
 
 // syncState returns what is known of a repository's syncs.
@@ -385,21 +382,31 @@ func (s *Service) Detach(ctx context.Context, who cairn.Actor, name cairn.Reposi
 		if err != nil || repo.Upstream.IsZero() {
 			return err
 		}
-		if _, err := tx.Repositories().Advance(repo.RepositoryKey); err != nil {
-			return err
-		}
-		if err := tx.Repositories().SetUpstream(repo.RepositoryKey, cairn.Upstream{}, false); err != nil {
-			return err
-		}
-		if err := deleteCredentialOf(tx, repo.RepositoryKey); err != nil {
-			return err
-		}
-		return tx.Upstreams().Forget(repo.RepositoryKey)
+		return detach(tx, repo.RepositoryKey)
 	})
 	if err != nil && cairn.KindOf(err) == cairn.Internal {
 		return fmt.Errorf("detach %s: %w", name, err)
 	}
 	return err
+}
+
+func detach(tx cairn.Tx, key cairn.RepositoryKey) error {
+	if err := deleteCredentialOf(tx, key); err != nil {
+		return err
+	}
+	return link(tx, key, cairn.Upstream{})
+}
+
+// link gives a repository another upstream, or none. What is known of the one
+// before is forgotten.
+func link(tx cairn.Tx, key cairn.RepositoryKey, u cairn.Upstream) error {
+	if _, err := tx.Repositories().Advance(key); err != nil {
+		return err
+	}
+	if err := tx.Repositories().SetUpstream(key, u, false); err != nil {
+		return err
+	}
+	return tx.Upstreams().Forget(key)
 }
 
 // remoteOf is how to reach the upstream of a repository, with its credential if

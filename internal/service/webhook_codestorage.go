@@ -85,6 +85,9 @@ func tellCodeStorage(a *announcement, w cairn.Webhook) ([]message, error) {
 		}
 		return told, nil
 	case syncEvent:
+		if what.Type == "" {
+			return nil, nil
+		}
 		payload := syncPayload{
 			Type: what.Type, Repository: payloadRepository(a.repo), Runs: what.Runs, IsFirst: what.IsFirst,
 			StartedAt: payloadTime(what.StartedAt), Error: what.Error,

@@ -20,8 +20,11 @@ type refsMoved struct {
 	history history           // knows what the refs named and name
 }
 
-// syncEvent is something to tell of a run of following an upstream.
+// syncEvent is something to tell of an exchange with an upstream.
 type syncEvent struct {
+	Run cairn.SyncRun // as it is now
+	// Type is the event of CodeStorageForm; empty for a run that is only asked
+	// for.
 	Type cairn.EventType
 	// Runs is how many runs ended, this one too if it did; IsFirst that none
 	// had succeeded before it.
@@ -50,8 +53,8 @@ func (s *Service) announceRefs(tx cairn.Tx, r cairn.Repository, w *refWrite, f *
 	return s.announce(&announcement{tx: tx, repo: r, what: refsMoved{w.Who, updates, w.History}, facts: f})
 }
 
-// announceSync tells webhooks of a run of following an upstream, in the
-// transaction that notes it. The caller calls s.enqueued(WebhookJob) after it.
+// announceSync tells webhooks of an exchange with an upstream, in the transaction
+// that notes it. The caller calls s.enqueued(WebhookJob) after it.
 func (s *Service) announceSync(tx cairn.Tx, r cairn.Repository, e syncEvent) error {
 	return s.announce(&announcement{tx: tx, repo: r, what: e})
 }

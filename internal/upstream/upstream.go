@@ -198,12 +198,13 @@ func (n *noting) Read(p []byte) (int, error) {
 	return k, err
 }
 
-// Push asks the server to move refs: all or none if it can, see IsAtomic. write
-// sends the pack; it is not called if all updates are deletions. An error of
-// write is returned as it is, unless it came from writing.
-func (s *Session) Push(ctx context.Context, updates []protocol.RefUpdate, write func(w io.Writer) error) (protocol.PushReport, error) {
+// Push asks the server to move refs, each for itself, or if atomic all or none
+// where the server can, see IsAtomic. write sends the pack; it is not called if
+// all updates are deletions. An error of write is returned as it is, unless it
+// came from writing.
+func (s *Session) Push(ctx context.Context, updates []protocol.RefUpdate, atomic bool, write func(w io.Writer) error) (protocol.PushReport, error) {
 	var commands strings.Builder
-	_ = s.hello.WritePush(protocol.NewWriter(&commands), agent, updates)
+	_ = s.hello.WritePush(protocol.NewWriter(&commands), agent, updates, atomic)
 	if !needsPack(updates) {
 		answer, err := s.postPush(ctx, strings.NewReader(commands.String()))
 		return s.report(answer, err, len(updates))

@@ -186,7 +186,7 @@ func TestPushes(t *testing.T) {
 		if !session.IsAtomic() {
 			t.Error("stock git can push atomically")
 		}
-		report, err := session.Push(t.Context(), updates, func(w io.Writer) error {
+		report, err := session.Push(t.Context(), updates, true, func(w io.Writer) error {
 			cmd := gittest.Command(t, local.Dir, "pack-objects", "--revs", "--stdout", "-q", "--compression=0")
 			cmd.Stdin = strings.NewReader(second + "\n^" + first + "\n")
 			cmd.Stdout = w
@@ -236,7 +236,7 @@ func TestHookWordsComeBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := session.Push(t.Context(), []protocol.RefUpdate{{Name: "refs/heads/main", Old: id(t, first)}}, nil)
+	report, err := session.Push(t.Context(), []protocol.RefUpdate{{Name: "refs/heads/main", Old: id(t, first)}}, true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestPushFailsAsItsPackDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken := errors.New("broken")
-	_, err = session.Push(t.Context(), []protocol.RefUpdate{{Name: "refs/heads/new", New: first}}, func(w io.Writer) error {
+	_, err = session.Push(t.Context(), []protocol.RefUpdate{{Name: "refs/heads/new", New: first}}, true, func(w io.Writer) error {
 		_, _ = w.Write(make([]byte, 3<<20))
 		return broken
 	})

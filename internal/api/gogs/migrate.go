@@ -111,4 +111,4 @@ func (f *Face) syncMirror(w http.ResponseWriter, in *request) error {
 
 // isMirror tells a repository that follows another from one that only begins
 // with what another has.
-func isMirror(r cairn.Repository) bool { return !r.Upstream.IsZero() && !r.Upstream.Once }
+func isMirror(r cairn.Repository) bool { return r.Upstream.Follows() && !r.Upstream.Once }

@@ -5,13 +5,18 @@ import (
 	"strings"
 )
 
-// WritePush asks a server to move refs: all of them or, if it cannot do that,
-// each by itself. The pack, if any ref is not deleted, is to follow.
-func (a *ServerAdvertisement) WritePush(w *Writer, agent string, updates []RefUpdate) error {
+// WritePush asks a server to move refs: each by itself or, if atomic and the
+// server can do that, all or none. The pack, if any ref is not deleted, is to
+// follow.
+func (a *ServerAdvertisement) WritePush(w *Writer, agent string, updates []RefUpdate, atomic bool) error {
+	wanted := []string{"report-status", "side-band-64k", "quiet"}
+	if atomic {
+		wanted = append(wanted, "atomic")
+	}
 	for i, u := range updates {
 		suffix := ""
 		if i == 0 {
-			suffix = "\x00 " + a.chosen(agent, "report-status", "side-band-64k", "atomic", "quiet")
+			suffix = "\x00 " + a.chosen(agent, wanted...)
 		}
 		old, now := u.Old.String(), u.New.String()
 		if u.Old.IsZero() {

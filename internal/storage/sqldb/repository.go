@@ -294,7 +294,7 @@ var purging = time.UnixMicro(0).UTC()
 // purgedTables hold rows of repositories, each with what tells the rows of one
 // repository apart. Manifests are not among them.
 var purgedTables = []struct{ name, key string }{
-	{"refs", "name"}, {"events", "version, ordinal"}, {"jobs", "kind, name"}, {"syncs", "repository"},
+	{"refs", "name"}, {"events", "version, ordinal"}, {"jobs", "kind, name"}, {"syncs", "repository"}, {"sync_runs", "sequence"},
 	{"upstream_refs", "name"}, {"git_credentials", "id"}, {"deliveries", "webhook, sequence"}, {"repository_labels", "repository"},
 	{"numbers", "kind, id"},
 	{"changes", "change_id, commit_id"}, {"changes_noted", "repository"},

@@ -50,6 +50,62 @@ var upstreamCases = map[string]func(*testing.T, store){
 		s.absent(func(tx cairn.Tx) error { _, err := tx.Upstreams().Sync(key); return err })
 		s.view(func(tx cairn.Tx) error { _, err := tx.Upstreams().Sync(other); return err })
 	},
+	"the log of runs": func(t *testing.T, s store) {
+		key, other := s.repository("site").RepositoryKey, s.repository("other").RepositoryKey
+		put := func(r cairn.SyncRun) {
+			t.Helper()
+			s.update(func(tx cairn.Tx) error { return tx.Upstreams().PutRun(r) })
+		}
+		runs := func(what string, list func(cairn.Upstreams) ([]cairn.SyncRun, error), want ...cairn.SyncRunID) {
+			t.Helper()
+			s.view(func(tx cairn.Tx) error {
+				got, err := list(tx.Upstreams())
+				var ids []cairn.SyncRunID
+				for _, r := range got {
+					ids = append(ids, r.ID)
+				}
+				sameList(t, what, ids, want)
+				return err
+			})
+		}
+		page := func(before cairn.SyncRunID, limit int) func(cairn.Upstreams) ([]cairn.SyncRun, error) {
+			return func(u cairn.Upstreams) ([]cairn.SyncRun, error) { return u.Runs(key, before, limit) }
+		}
+		waiting := func(u cairn.Upstreams) ([]cairn.SyncRun, error) { return u.Waiting(key) }
+		s.absent(func(tx cairn.Tx) error { _, err := tx.Upstreams().Run(key, "c"); return err })
+		run := cairn.SyncRun{RepositoryKey: key, ID: "c", Direction: cairn.Pull, Follow: true, Branches: "*", Status: cairn.SyncQueued, RequestedAt: day(1)}
+		put(run)
+		for i, id := range []cairn.SyncRunID{"a", "b"} { // ids do not tell the order
+			put(cairn.SyncRun{RepositoryKey: key, ID: id, Direction: cairn.Push, Status: cairn.SyncQueued, RequestedAt: day(2 + i)})
+		}
+		put(cairn.SyncRun{RepositoryKey: other, ID: "c", Direction: cairn.Push, Status: cairn.SyncQueued, RequestedAt: day(9)})
+		run.Status, run.Attempts, run.Error, run.RequestedAt, run.StartedAt, run.EndedAt = cairn.SyncFailed, 3, "no \x01 way", day(4), day(5), day(6)
+		run.Refs = []cairn.SyncRef{
+			{Name: "refs/heads/a b\xff", After: id(1), Outcome: cairn.RefUpdated},
+			{Name: "refs/tags/v1", Before: id(2), After: id(3), Outcome: cairn.RefRejected},
+		}
+		put(run)
+		s.view(func(tx cairn.Tx) error {
+			got, err := tx.Upstreams().Run(key, "c")
+			same(t, "run", got, run)
+			return err
+		})
+		runs("newest first", page("", 10), "b", "a", "c")
+		runs("a page", page("", 2), "b", "a")
+		runs("the next page", page("a", 2), "c")
+		runs("after one that is gone", page("x", 2))
+		runs("waiting", waiting, "a", "b")
+		for _, id := range []cairn.SyncRunID{"d", "e"} {
+			put(cairn.SyncRun{RepositoryKey: key, ID: id, Direction: cairn.Push, Status: cairn.SyncSucceeded, RequestedAt: day(7), EndedAt: day(8)})
+		}
+		s.update(func(tx cairn.Tx) error { return tx.Upstreams().ForgetRuns(key, 2) })
+		runs("what waits is not forgotten", page("", 10), "e", "d", "b", "a")
+		s.update(func(tx cairn.Tx) error { return tx.Upstreams().ForgetRuns(key, 2) })
+		runs("nothing more to forget", page("", 10), "e", "d", "b", "a")
+		s.update(func(tx cairn.Tx) error { return tx.Upstreams().Forget(key) })
+		runs("all forgotten", page("", 10))
+		s.view(func(tx cairn.Tx) error { _, err := tx.Upstreams().Run(other, "c"); return err })
+	},
 	"tracked refs": func(t *testing.T, s store) {
 		key, other := s.repository("site").RepositoryKey, s.repository("other").RepositoryKey
 		tracked := func(key cairn.RepositoryKey, want ...git.RefName) {
@@ -83,12 +139,16 @@ var upstreamCases = map[string]func(*testing.T, store){
 			if err := tx.Credentials().Create(credential(r.RepositoryKey, "c1")); err != nil {
 				return err
 			}
+			if err := tx.Upstreams().PutRun(cairn.SyncRun{RepositoryKey: r.RepositoryKey, ID: "a", RequestedAt: day(1)}); err != nil {
+				return err
+			}
 			return tx.Upstreams().PutSync(cairn.Sync{RepositoryKey: r.RepositoryKey, Status: cairn.SyncQueued})
 		})
 		s.update(func(tx cairn.Tx) error { return tx.Repositories().Delete(r.RepositoryKey, day(1)) })
 		s.view(func(tx cairn.Tx) error { _, err := tx.Credentials().Get("acme", "c1"); return err })
 		s.update(func(tx cairn.Tx) error { _, err := tx.Repositories().Purge(r.RepositoryKey, day(2), 1000); return err })
 		s.absent(func(tx cairn.Tx) error { _, err := tx.Upstreams().Sync(r.RepositoryKey); return err })
+		s.absent(func(tx cairn.Tx) error { _, err := tx.Upstreams().Run(r.RepositoryKey, "a"); return err })
 		s.absent(func(tx cairn.Tx) error { _, err := tx.Credentials().Get("acme", "c1"); return err })
 		s.view(func(tx cairn.Tx) error {
 			names, err := tx.Upstreams().Tracked(r.RepositoryKey)
@@ -100,7 +160,7 @@ var upstreamCases = map[string]func(*testing.T, store){
 
 func credential(key cairn.RepositoryKey, id string) cairn.Credential {
 	return cairn.Credential{
-		Organization: key.Organization, ID: id, Repository: key.Repository,
+		Organization: key.Organization, ID: id, Repository: key.Repository, Kind: cairn.TokenLogin,
 		Sealed: []byte("\x00secret\xff"), CreatedAt: day(1), UpdatedAt: day(1),
 	}
 }
@@ -130,13 +190,15 @@ var credentialCases = map[string]func(*testing.T, store){
 		}
 		known()
 		s.refuse(cairn.Conflict, func(tx cairn.Tx) error { return tx.Credentials().Create(credential(key, "c2")) })
-		want.Sealed, want.UpdatedAt = []byte("another"), day(2)
-		s.update(func(tx cairn.Tx) error { return tx.Credentials().Replace("acme", "c1", want.Sealed, want.UpdatedAt) })
+		want.Kind, want.Sealed, want.UpdatedAt = cairn.PasswordLogin, []byte("another"), day(2)
+		s.update(func(tx cairn.Tx) error {
+			return tx.Credentials().Replace("acme", "c1", want.Kind, want.Sealed, want.UpdatedAt)
+		})
 		known()
 		s.update(func(tx cairn.Tx) error { return tx.Credentials().Delete("acme", "c1") })
 		for _, f := range []func(tx cairn.Tx) error{
 			func(tx cairn.Tx) error { return tx.Credentials().Delete("acme", "c1") },
-			func(tx cairn.Tx) error { return tx.Credentials().Replace("acme", "c1", nil, day(3)) },
+			func(tx cairn.Tx) error { return tx.Credentials().Replace("acme", "c1", "", nil, day(3)) },
 		} {
 			s.refuse(cairn.NotFound, f)
 		}
