@@ -33,6 +33,7 @@ type SSHKeyRing struct {
 	service *Service
 	find    func(cairn.Tx) (cairn.SSHKeyHolder, error) // the holder, if they are the actor's to manage
 	deploy  bool
+	refused error // of an actor who may not, whatever there is
 }
 
 // SSHKeysOf returns the keys of a user, for that user and the operator. With an
@@ -57,9 +58,10 @@ func sshKeyOfAccessKey(org cairn.OrganizationID, id cairn.AccessKeyID) cairn.SSH
 
 // DeployKeys returns the keys of a repository, for who may change its settings.
 func (s *Service) DeployKeys(who cairn.Actor, repo cairn.RepositoryName) SSHKeyRing {
-	return SSHKeyRing{service: s, deploy: true, find: func(tx cairn.Tx) (cairn.SSHKeyHolder, error) {
-		if err := authorize(who, repo, cairn.RepoAdmin); err != nil {
-			return cairn.SSHKeyHolder{}, err
+	refused := authorize(who, repo, cairn.RepoAdmin)
+	return SSHKeyRing{service: s, deploy: true, refused: refused, find: func(tx cairn.Tx) (cairn.SSHKeyHolder, error) {
+		if refused != nil {
+			return cairn.SSHKeyHolder{}, refused
 		}
 		found, err := findRepository(tx, who, repo)
 		return cairn.SSHKeyHolder{RepositoryKey: found.RepositoryKey}, err
@@ -73,6 +75,9 @@ func numberedSSHKey(k cairn.SSHKey) cairn.Numbered {
 // Add adds a key and gives it its number. Conflict, as SSHKeys.Create has it, if
 // key or title are taken, or if there are too many.
 func (r SSHKeyRing) Add(ctx context.Context, in NewSSHKey) (SSHKey, error) {
+	if r.refused != nil {
+		return SSHKey{}, r.refused
+	}
 	if in.Title == "" {
 		return SSHKey{}, cairn.Errorf(cairn.Invalid, "the SSH key needs a title")
 	}

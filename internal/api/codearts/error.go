@@ -20,6 +20,7 @@ const (
 	codeNoUser    = "CH.010112"
 	codePassword  = "CH.010008"
 	codeParameter = "CH.080002"
+	codeKey       = "40" // an SSH key that is not good
 	// codeGateway is the gateway's, for what it does not let in.
 	codeGateway = "APIG.0301"
 )

@@ -33,6 +33,25 @@ type world struct {
 	client  *http.Client // that holds every answer to the document
 	project string
 	key     service.AccessKeyWithSecret // of acme, for everything
+	log     *logText
+}
+
+// logText is what was logged, for several goroutines.
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 var operator = cairn.Actor{Admin: true, Name: "admin"}
@@ -58,7 +77,9 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{service: service.New(service.Options{Store: store, Logger: slog.New(slog.DiscardHandler), Secrets: secrets})}
+	log := new(logText)
+	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w := &world{service: service.New(service.Options{Store: store, Logger: logger, Secrets: secrets}), log: log}
 	for _, name := range []cairn.OrganizationName{"acme", "evil"} {
 		if _, err := w.service.CreateOrganization(t.Context(), operator, name); err != nil {
 			t.Fatal(err)
@@ -67,7 +88,7 @@ func newWorld(t *testing.T) *world {
 	w.project = string(w.newProject(t, "acme", "web").ID)
 	w.key = w.newKey(t, "acme", service.NewAccessKey{Name: "ada"})
 	face := codearts.New(w.service, codearts.Options{ExternalURL: "https://git.example.com/", Scratch: store.Scratch})
-	w.server = httptest.NewServer(api.Edge(face, api.EdgeOptions{Logger: slog.New(slog.DiscardHandler), Timeout: time.Minute, Gate: admission.New(admission.Options{})}))
+	w.server = httptest.NewServer(api.Edge(face, api.EdgeOptions{Logger: logger, Timeout: time.Minute, Gate: admission.New(admission.Options{})}))
 	t.Cleanup(w.server.Close)
 	w.client = w.server.Client()
 	w.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -99,6 +99,19 @@ var matrix = map[string]struct {
 	"POST /v1/repositories/{repository}/members":                  {gives, `{"users":[{"id":"bea","name":"bea","role":20}]}`},
 	"PUT /v1/repositories/{repository}/members/{member}":          {gives, `{"role":20}`},
 	"DELETE /v1/repositories/{repository}/members/{member}":       {manages, ""},
+	"POST /v2/repositories/{repository}/deploy-keys":              {manages, `{"key_title":"t","key":"x","can_push":true,"application":"x"}`},
+	"DELETE /v2/repositories/{repository}/deploy-keys/{key}":      {manages, ""},
+	"POST /v1/repositories/{repository}/deploy_keys":              {manages, `{"key_title":"t","key":"x","can_push":true,"application":"x"}`},
+	"DELETE /v1/repositories/{repository}/deploy_keys/{key}":      {manages, ""},
+	"GET /v4/repositories/{repository}/deploy-keys":               {manages, ""},
+	"DELETE /v4/repositories/{repository}/deploy-keys/{key}":      {manages, ""},
+	"POST /v1/users/sshkey":                                       {known, `{"key":"x","title":"t"}`},
+	"GET /v1/users/sshkey":                                        {known, ""},
+	"DELETE /v1/users/sshkey/{key}":                               {known, ""},
+	"POST /v1/users/sshkey/privatekey/verify":                     {reads, `{"repository_uuid":"REPOSITORY","private_key":"x"}`},
+	"POST /v4/user/keys":                                          {known, `{"key":"x","title":"t"}`},
+	"GET /v4/user/keys":                                           {known, ""},
+	"DELETE /v4/user/keys/{key}":                                  {known, ""},
 	"POST /v1/repositories/{group}/{name}/hooks":                  {administers, `{"hook_url":"https://example.com/","service":"x","hook_events":["push_events"]}`},
 	"GET /v1/repositories/{group}/{name}/hooks":                   {administers, ""},
 	"DELETE /v1/repositories/{group}/{name}/hooks/{hook}":         {administers, ""},
@@ -149,13 +162,13 @@ func TestAuthorizationMatrix(t *testing.T) {
 		}
 		method, pattern, _ := strings.Cut(route, " ")
 		path := strings.NewReplacer("{repository}", uuid, "{project}", w.project, "{name}", "plain", "{group}", "acme", "{branch}", "master",
-			"{sha}", "master", "{file}", "README.md", "{hook}", "1", "{member}", "bea", "{user}", strings.Repeat("0", 32)).Replace(pattern)
+			"{sha}", "master", "{file}", "README.md", "{hook}", "1", "{key}", "1", "{member}", "bea", "{user}", strings.Repeat("0", 32)).Replace(pattern)
 		for _, q := range queries {
 			if strings.HasSuffix(pattern, q.end) {
 				path += "?" + q.query
 			}
 		}
-		body := strings.ReplaceAll(row.body, "PROJECT", w.project)
+		body := strings.NewReplacer("PROJECT", w.project, "REPOSITORY", uuid).Replace(row.body)
 		for what, token := range map[string]string{"nothing": "", "garbage": "garbage", "half a token": w.token(t, w.key)[:40]} {
 			a := w.call(t, token, method, path, body)
 			if let := a.code() != "APIG.0301"; let != (row.right == nothing) {

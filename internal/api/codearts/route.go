@@ -24,7 +24,7 @@ type route struct {
 // routes is the whole face. Of those whose patterns fit the same path, the
 // first is meant.
 var routes = func() []route {
-	all := slices.Concat(identityRoutes, repositoryRoutes, refRoutes, commitRoutes, fileRoutes, archiveRoutes, memberRoutes, hookRoutes)
+	all := slices.Concat(identityRoutes, repositoryRoutes, refRoutes, commitRoutes, fileRoutes, archiveRoutes, memberRoutes, keyRoutes, hookRoutes)
 	for i := range all {
 		all[i].segments = split(all[i].pattern)
 	}

@@ -133,6 +133,8 @@ func TestSDK(t *testing.T) {
 	s.tags()
 	s.hooks()
 	s.members()
+	s.keys()
+	s.keysV4()
 	s.wrongRequests()
 	s.credentials()
 	s.imports()
