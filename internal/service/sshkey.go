@@ -136,7 +136,12 @@ func (r SSHKeyRing) List(ctx context.Context) ([]SSHKey, error) {
 	return list, err
 }
 
-// Get returns the key of a number. One of another holder is as none.
+// ErrSSHKeyOfAnother is the NotFound of a key that another user or access key
+// holds.
+var ErrSSHKeyOfAnother = cairn.Errorf(cairn.NotFound, "the SSH key is another's")
+
+// Get returns the key of a number. One of another holder is NotFound like one
+// that is not there.
 func (r SSHKeyRing) Get(ctx context.Context, n cairn.Number) (SSHKey, error) {
 	found := SSHKey{Number: n}
 	err := r.service.metadata.View(ctx, func(tx cairn.Tx) (err error) {
@@ -153,14 +158,17 @@ func (r SSHKeyRing) get(tx cairn.Tx, n cairn.Number) (cairn.SSHKey, error) {
 		return cairn.SSHKey{}, err
 	}
 	thing, err := tx.Numbers().Find(cairn.SSHKeyNumber, n)
-	if errors.Is(err, cairn.NotFound) || err == nil && thing.RepositoryKey != holder.RepositoryKey {
+	if errors.Is(err, cairn.NotFound) || err == nil && thing.Repository != holder.Repository {
 		return cairn.SSHKey{}, absent
 	} else if err != nil {
 		return cairn.SSHKey{}, err
 	}
 	found, err := tx.SSHKeys().Get(thing.RepositoryKey, cairn.SSHKeyID(thing.ID))
-	if errors.Is(err, cairn.NotFound) || err == nil && found.SSHKeyHolder != holder {
+	switch {
+	case errors.Is(err, cairn.NotFound):
 		return cairn.SSHKey{}, absent
+	case err == nil && found.SSHKeyHolder != holder:
+		return cairn.SSHKey{}, ErrSSHKeyOfAnother
 	}
 	return found, err
 }

@@ -43,6 +43,7 @@ func main() {
 	tokens(address)
 	repositories(ada)
 	gitAccess(address, ada)
+	keys(root, ada, bob)
 	collaborators(ada, bob)
 	organizations(root, ada, bob)
 	elsewhere(ada)
