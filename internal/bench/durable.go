@@ -44,7 +44,7 @@ func (d *direct) createRepository(ctx context.Context, name string) (cairn.Repos
 		RepositoryKey: cairn.RepositoryKey{Organization: d.organization, Repository: cairn.RepositoryID(rand.Text())},
 		Name:          cairn.RepositoryName(name), DefaultBranch: "refs/heads/main", Format: git.SHA1, CreatedAt: time.Now(),
 	}
-	return r.RepositoryKey, d.Update(ctx, func(tx cairn.Tx) error { return tx.Repositories().Create(r) })
+	return r.RepositoryKey, d.Update(ctx, func(tx cairn.Tx) error { _, err := tx.Repositories().Create(r); return err })
 }
 
 // commit is the transaction of a commit over HTTP: a pack of packSize bytes

@@ -103,8 +103,9 @@ type Keys interface {
 // Repositories are the rows of repositories.
 type Repositories interface {
 	// Create returns Conflict if a living repository of the organization has
-	// the name.
-	Create(Repository) error
+	// the name. It tells whether there may be a webhook for what happens to the
+	// new one, as Repository.Watched does.
+	Create(Repository) (watched bool, err error)
 	// Find returns the living repository of that name, else NotFound.
 	Find(OrganizationID, RepositoryName) (Repository, error)
 	// FindFolded returns the living repository whose name is that one, or failing

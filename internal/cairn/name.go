@@ -13,6 +13,9 @@ import (
 // OrganizationID names an organization for ever; its name may be given away.
 type OrganizationID string
 
+// Public returns the id as callers see it.
+func (id OrganizationID) Public() string { return "org_" + string(id) }
+
 // RepositoryID names a repository for ever, also after its deletion.
 type RepositoryID string
 

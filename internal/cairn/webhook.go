@@ -12,6 +12,7 @@ type WebhookForm string
 // The forms. The words are stored.
 const (
 	CodeStorageForm WebhookForm = ""
+	MesaForm        WebhookForm = "mesa"
 )
 
 // Webhook is a subscription: what happens is told to an address.

@@ -32,6 +32,9 @@ func (id ChangeID) String() string {
 	return string(b)
 }
 
+// MarshalText returns the letters, for JSON.
+func (id ChangeID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
 // IsRoot tells whether it is the id of the virtual root.
 func (id ChangeID) IsRoot() bool { return id == ChangeID{} }
 

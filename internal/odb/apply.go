@@ -152,8 +152,9 @@ func refEvents(version int64, at time.Time, updates ...Update) []cairn.Event {
 // fork's row and its first refs from the source's, as they are at the moment of
 // the transaction; it may run more than once. since is the version of the
 // snapshot of the source in which other objects that choose names were looked
-// up; ErrOutdated asks to look again.
-func (s *Store) Fork(ctx context.Context, from cairn.RepositoryKey, since int64, actor string, choose func(source cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error)) (cairn.Repository, error) {
+// up; ErrOutdated asks to look again. also is done with the fork in the same
+// transaction; nil is fine.
+func (s *Store) Fork(ctx context.Context, from cairn.RepositoryKey, since int64, actor string, choose func(source cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error), also func(cairn.Tx, cairn.Repository) error) (cairn.Repository, error) {
 	var made cairn.Repository
 	now := s.options.Now().UTC()
 	err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) error {
@@ -176,7 +177,7 @@ func (s *Store) Fork(ctx context.Context, from cairn.RepositoryKey, since int64,
 			return err
 		}
 		row.Format, row.CreatedAt = source.Format, now
-		if err := tx.Repositories().Create(row); err != nil {
+		if _, err := tx.Repositories().Create(row); err != nil {
 			return err
 		}
 		if made, err = tx.Repositories().Advance(row.RepositoryKey); err != nil {
@@ -189,7 +190,10 @@ func (s *Store) Fork(ctx context.Context, from cairn.RepositoryKey, since int64,
 		if err := tx.Refs().Update(row.RepositoryKey, made.Version, now, updates); err != nil {
 			return err
 		}
-		return tx.Events().Append(row.RepositoryKey, refEvents(made.Version, now, u))
+		if err := tx.Events().Append(row.RepositoryKey, refEvents(made.Version, now, u)); err != nil || also == nil {
+			return err
+		}
+		return also(tx, made)
 	})
 	return made, err
 }

@@ -119,7 +119,7 @@ func TestCompactionMeetsCommitsAndForks(t *testing.T) {
 					updates = append(updates, cairn.RefUpdate{Name: ref.Name, New: ref.Target})
 				}
 				return r, updates, nil
-			})
+			}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -108,7 +108,7 @@ func (s *faultScript) run(ctx context.Context) {
 	_, _ = s.store.Fork(ctx, s.key, 1<<40, "test", func(r cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
 		r.RepositoryKey.Repository, r.Name, r.Version = cairn.RepositoryID(cairn.NewID()), "fork", 0
 		return r, []cairn.RefUpdate{{Name: "refs/heads/main", New: refs[0].Target}}, nil
-	})
+	}, nil)
 	_, _ = s.store.Repack(ctx, s.key, nil)
 	later := now.Add(time.Hour)
 	_, _ = s.store.Sweep(ctx, odb.SweepOptions{GarbageBefore: later, OrphansBefore: later})

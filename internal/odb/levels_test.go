@@ -339,7 +339,7 @@ func TestStoredLevelsNeverWidenAccess(t *testing.T) {
 	_, err := f.store.Fork(t.Context(), key, 0, "test", func(r cairn.Repository, _ []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
 		return cairn.Repository{RepositoryKey: fork, Name: "fork", DefaultBranch: r.DefaultBranch},
 			[]cairn.RefUpdate{{Name: "refs/heads/main", New: tipsOf(source, "main~2")[0]}}, nil
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

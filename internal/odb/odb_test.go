@@ -77,7 +77,7 @@ func (f *fixture) repository(t testing.TB, name string) cairn.RepositoryKey {
 		RepositoryKey: cairn.RepositoryKey{Organization: f.org.ID, Repository: cairn.RepositoryID(cairn.NewID())},
 		Name:          cairn.RepositoryName(name), DefaultBranch: "refs/heads/main", Format: git.SHA1, CreatedAt: f.clock,
 	}
-	f.update(t, func(tx cairn.Tx) error { return tx.Repositories().Create(r) })
+	f.update(t, func(tx cairn.Tx) error { _, err := tx.Repositories().Create(r); return err })
 	return r.RepositoryKey
 }
 
@@ -239,7 +239,7 @@ func TestForkSharesPacksButNotObjects(t *testing.T) {
 	_, err := f.store.Fork(t.Context(), source, 0, "test", func(r cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
 		return cairn.Repository{RepositoryKey: fork, Name: "fork", DefaultBranch: r.DefaultBranch},
 			[]cairn.RefUpdate{{Name: "refs/heads/main", New: public}}, nil
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

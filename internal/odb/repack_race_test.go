@@ -389,7 +389,7 @@ func (m *meeting) fork(ctx context.Context, random *rand.Rand) error {
 			}
 		}
 		return r, updates, nil
-	})
+	}, nil)
 	if err != nil {
 		return err
 	}

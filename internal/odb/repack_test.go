@@ -235,7 +235,7 @@ func TestRepackDropsTheUnreachable(t *testing.T) {
 	_, err := f.store.Fork(t.Context(), key, 0, "test", func(r cairn.Repository, _ []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
 		r.RepositoryKey, r.Name, r.Version = fork, "fork", 0
 		return r, []cairn.RefUpdate{{Name: "refs/heads/kept", New: gone}}, nil
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func TestFenceRefusesOldChecks(t *testing.T) {
 	_, err = f.store.Fork(t.Context(), key, checked.Repository().Version, "test", func(r cairn.Repository, _ []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
 		r.RepositoryKey.Repository, r.Name = cairn.RepositoryID(cairn.NewID()), "fork"
 		return r, back, nil
-	})
+	}, nil)
 	if !errors.Is(err, odb.ErrOutdated) {
 		t.Errorf("fork: got error %v", err)
 	}

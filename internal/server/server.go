@@ -58,6 +58,8 @@ type Server struct {
 	main, ops *http.Server
 	running   sync.WaitGroup     // requests of main
 	cutOff    context.CancelFunc // ends the contexts of those
+	listener  net.Listener
+	security  *tls.Config // nil for plain HTTP
 	url       string
 	opsURL    string
 	ports     ports      // of both
@@ -72,7 +74,7 @@ func Start(ctx context.Context, c config.Config, logger *slog.Logger, version st
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	if err := s.listen(ctx); err != nil {
+	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -152,6 +154,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	s.closers = append(s.closers, s.store.Close)
 	s.egress = egress.New(egress.Options{Allow: c.EgressAllow, Own: s.ports.list})
 	s.closers = append(s.closers, s.egress.Close)
+	if err := s.bind(ctx); err != nil {
+		return err
+	}
 	s.service = service.New(service.Options{
 		Store:   s.store,
 		Logger:  s.logger,
@@ -162,6 +167,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 			MaxPack: int64(c.MaxPackSize) + pushOverhead,
 		}),
 		PlainUpstreams: c.EgressAllow,
+		ExternalURL:    s.ExternalURL(),
 		Limits:         limits(c),
 		Upkeep:         service.Upkeep{Retention: c.Retention, Grace: c.Grace, OrphansAfter: c.OrphansAfter, AloneSince: s.data.lockedAt},
 		Changed:        func(key cairn.RepositoryKey, bytes int64) { s.worker.Load().Changed(key, bytes) },
@@ -302,31 +308,38 @@ func (s *Server) startWorker() {
 	s.closers = append(s.closers, func() error { s.worker.Load().Close(); return nil })
 }
 
-// listen opens the listeners and begins to serve them.
-func (s *Server) listen(ctx context.Context) error {
+// bind takes the address, so that it is known; requests wait until listen serves
+// it.
+func (s *Server) bind(ctx context.Context) error {
 	listener, err := listen(ctx, s.config.Listen, s.config.MaxConnections)
 	if err != nil {
 		return fmt.Errorf("listen: %w; choose another address with --listen", err)
 	}
+	s.listener = listener
+	s.closers = append(s.closers, func() error { _ = listener.Close(); return nil }) // which the server has closed, if it got it
 	s.ports.add(listener.Addr())
-	security, err := s.tlsConfig(listener.Addr())
-	if err != nil {
-		return errors.Join(err, listener.Close())
+	if s.security, err = s.tlsConfig(listener.Addr()); err != nil {
+		return err
 	}
 	s.url = "http://" + hostPort(listener.Addr())
-	if security != nil {
+	if s.security != nil {
 		s.url = "https://" + hostPort(listener.Addr())
 	}
+	return nil
+}
+
+// listen begins to serve the addresses.
+func (s *Server) listen() error {
 	base, cutOff := context.WithCancel(context.Background())
 	s.cutOff = cutOff
 	s.main = s.newHTTPServer(base, s.edge(), s.config.RequestTimeout)
-	s.main.TLSConfig = security
+	s.main.TLSConfig = s.security
 	s.closers = append(s.closers, s.closeMain)
 	s.listenOps()
 	if err := writePrivate(s.data.file(addressName), []byte(s.url+"\n")); err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
-	go s.serve(s.main, listener)
+	go s.serve(s.main, s.listener)
 	return nil
 }
 

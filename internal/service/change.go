@@ -101,57 +101,75 @@ func (c *changeState) evolution(ctx context.Context, id git.ChangeID) (commits [
 
 // idOf returns the change that a commit belongs to.
 func (c *changeState) idOf(ctx context.Context, commit git.ObjectID) (git.ChangeID, error) {
-	full, err := c.FullCommit(ctx, commit)
-	if err != nil {
-		return git.ChangeID{}, err
-	}
-	return git.ChangeIDOf(commit, full), nil
+	return changeID(ctx, c, commit)
 }
 
 // describe shows a commit as one of its change.
 func (c *changeState) describe(ctx context.Context, commit git.ObjectID) (Change, error) {
-	full, err := c.FullCommit(ctx, commit)
+	out, full, err := describeChange(ctx, c, commit)
 	if err != nil {
 		return Change{}, err
-	}
-	shown := newCommit(commit, full)
-	out := Change{
-		ID: git.ChangeIDOf(commit, full), Commit: commit, Message: shown.Message, Author: shown.Author, Committer: shown.Committer,
-		CreatedAt: shown.Author.When.UTC(), UpdatedAt: shown.Committer.When.UTC(),
 	}
 	trees, err := commitTrees(ctx, c.Repository().Format, c.Snapshot, full)
 	if err != nil {
 		return Change{}, err
 	}
 	out.Conflicted = len(trees) > 1
-	if out.Parents, err = c.parentIDs(ctx, full.Parents); err != nil {
-		return Change{}, err
-	}
 	known, err := c.evolution(ctx, out.ID)
 	if err != nil {
 		return Change{}, err
 	}
-	for _, k := range known {
-		if k.Commit == commit {
-			out.UpdatedAt = k.At
-			out.CreatedAt = known[len(known)-1].At
-		}
-	}
+	out.date(known)
 	return out, nil
 }
 
-func (c *changeState) parentIDs(ctx context.Context, parents []git.ObjectID) ([]git.ChangeID, error) {
-	if len(parents) == 0 {
-		return []git.ChangeID{{}}, nil
+// fullCommits is what has commits.
+type fullCommits interface {
+	FullCommit(ctx context.Context, id git.ObjectID) (*git.Commit, error)
+}
+
+// describeChange is what a commit itself tells of its change, and the commit.
+func describeChange(ctx context.Context, commits fullCommits, commit git.ObjectID) (Change, *git.Commit, error) {
+	full, err := commits.FullCommit(ctx, commit)
+	if err != nil {
+		return Change{}, nil, err
 	}
-	ids := make([]git.ChangeID, len(parents))
-	for i, parent := range parents {
-		var err error
-		if ids[i], err = c.idOf(ctx, parent); err != nil {
-			return nil, err
+	shown := newCommit(commit, full)
+	out := Change{
+		ID: git.ChangeIDOf(commit, full), Commit: commit, Message: shown.Message, Author: shown.Author, Committer: shown.Committer,
+		CreatedAt: shown.Author.When.UTC(), UpdatedAt: shown.Committer.When.UTC(),
+	}
+	if len(full.Parents) == 0 {
+		out.Parents = []git.ChangeID{{}}
+	}
+	for _, parent := range full.Parents {
+		id, err := changeID(ctx, commits, parent)
+		if err != nil {
+			return Change{}, nil, err
+		}
+		out.Parents = append(out.Parents, id)
+	}
+	return out, full, nil
+}
+
+// changeID returns the change that a commit belongs to.
+func changeID(ctx context.Context, commits fullCommits, commit git.ObjectID) (git.ChangeID, error) {
+	full, err := commits.FullCommit(ctx, commit)
+	if err != nil {
+		return git.ChangeID{}, err
+	}
+	return git.ChangeIDOf(commit, full), nil
+}
+
+// date says when the change was made and when it got its commit, as far as its
+// evolution, newest first, knows of it.
+func (c *Change) date(evolution []cairn.ChangeCommit) {
+	for _, k := range evolution {
+		if k.Commit == c.Commit {
+			c.UpdatedAt = k.At
+			c.CreatedAt = evolution[len(evolution)-1].At
 		}
 	}
-	return ids, nil
 }
 
 // Change returns the present state of a change.

@@ -28,13 +28,15 @@ type ChangeFile struct {
 // were stored.
 type changeDraft struct {
 	*changeState
-	who     cairn.Actor
-	pack    *odb.PackBuilder
-	made    map[git.ObjectID][]byte // trees and blobs
-	commits map[git.ObjectID]*git.Commit
-	notes   []cairn.ChangeCommit // Version and Ordinal are set when they are stored
-	updates []cairn.RefUpdate
-	merging *odb.Merge // what git made for it lies there; nil if nothing
+	who        cairn.Actor
+	pack       *odb.PackBuilder
+	made       map[git.ObjectID][]byte // trees and blobs
+	commits    map[git.ObjectID]*git.Commit
+	notes      []cairn.ChangeCommit // Version and Ordinal are set when they are stored
+	updates    []cairn.RefUpdate
+	written    []writtenChange
+	mergedInto git.RefName // the branch into which another was merged; empty if none
+	merging    *odb.Merge  // what git made for it lies there; nil if nothing
 
 	// relied has the last noted commit, if any, of each change whose present
 	// commit was asked for: it must be the same still when the write is done.
@@ -286,8 +288,9 @@ func (d *changeDraft) sum(ctx context.Context, terms []term) ([]term, error) {
 	return diff.Simplify(terms, sameTree), nil
 }
 
-// put makes a commit of a change with these trees and returns its id.
-func (d *changeDraft) put(ctx context.Context, id git.ChangeID, commit *git.Commit, trees []term) (git.ObjectID, error) {
+// put makes a commit of a change with these trees and returns its id. It
+// replaces an old one, unless that is zero.
+func (d *changeDraft) put(ctx context.Context, id git.ChangeID, old git.ObjectID, commit *git.Commit, trees []term) (git.ObjectID, error) {
 	conflict := git.Conflict{}
 	commit.Tree = trees[0].tree
 	if len(trees) > 1 {
@@ -319,6 +322,7 @@ func (d *changeDraft) put(ctx context.Context, id git.ChangeID, commit *git.Comm
 		return made, err
 	}
 	d.commits[made] = commit
+	d.written = append(d.written, writtenChange{made, old})
 	d.notes = append(d.notes, cairn.ChangeCommit{Change: id, Commit: made, At: d.service.now().UTC()})
 	return made, nil
 }
@@ -352,7 +356,7 @@ func (d *changeDraft) store(ctx context.Context) error {
 	if len(d.updates) == 0 {
 		return nil
 	}
-	w := refWrite{Who: d.who, Updates: d.updates, History: d, Also: d.noteIn}
+	w := refWrite{Who: d.who, Updates: d.updates, History: d, Also: d.noteIn, Written: d.written, Merged: d.mergedInto}
 	if d.pack.Len() == 0 {
 		return d.service.apply(ctx, d.Snapshot, w)
 	}

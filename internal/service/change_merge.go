@@ -99,6 +99,7 @@ func (m *bookmarkMerger) mergeTips(ctx context.Context) (out MergedBookmark, err
 			return out, err
 		}
 		out.Kind = MergeCommit
+		m.mergedInto = m.target.ref
 		return out, m.moveBookmark(ctx, m.target, out.At.ID, m.source.target)
 	}
 	if err := admission.Enter(ctx, admission.Merge); err != nil {
@@ -123,11 +124,12 @@ func (m *bookmarkMerger) mergeTips(ctx context.Context) (out MergedBookmark, err
 	if err != nil {
 		return out, err
 	}
-	made, err := m.put(ctx, m.id, commit, trees)
+	made, err := m.put(ctx, m.id, git.ObjectID{}, commit, trees)
 	if err != nil {
 		return out, err
 	}
 	m.move(m.target.ref, made)
+	m.mergedInto = m.target.ref
 	return MergedBookmark{Kind: MergeCommit, At: ChangeAt{m.id, made}, Conflicted: len(trees) > 1}, nil
 }
 

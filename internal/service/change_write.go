@@ -106,7 +106,7 @@ func (d *changeDraft) create(ctx context.Context, id git.ChangeID, in NewChange)
 			return git.ObjectID{}, err
 		}
 	}
-	made, err := d.put(ctx, id, commit, trees)
+	made, err := d.put(ctx, id, git.ObjectID{}, commit, trees)
 	if err != nil {
 		return made, err
 	}
@@ -212,7 +212,7 @@ func (d *changeDraft) amend(ctx context.Context, id git.ChangeID, in ChangeUpdat
 		return old, err
 	}
 	d.noteOld(id, old, present)
-	made, err := d.put(ctx, id, commit, trees)
+	made, err := d.put(ctx, id, old, commit, trees)
 	if err != nil {
 		return made, err
 	}
@@ -444,7 +444,7 @@ func (d *changeDraft) rebase(ctx context.Context, id git.ObjectID, moved map[git
 	}
 	change := git.ChangeIDOf(id, present)
 	d.noteOld(change, id, present)
-	return d.put(ctx, change, commit, trees)
+	return d.put(ctx, change, id, commit, trees)
 }
 
 // together returns what commits have together, with a label if that is a single

@@ -175,7 +175,10 @@ func (s *Service) storeCommits(ctx context.Context, b *batch) error {
 		if err := pack.Append(c.pack); err != nil {
 			return err
 		}
-		writes[i] = refWrite{Who: c.who, Packs: c.content.staged(), Updates: []cairn.RefUpdate{b.made[i].update}, History: b}
+		update := b.made[i].update
+		writes[i] = refWrite{
+			Who: c.who, Packs: c.content.staged(), Updates: []cairn.RefUpdate{update}, History: b, Written: []writtenChange{{Commit: update.New}},
+		}
 	}
 	staged, err := pack.Finish(ctx, repo.Organization)
 	if err != nil {

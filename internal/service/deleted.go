@@ -70,7 +70,7 @@ func (s *Service) RestoreRepository(ctx context.Context, who cairn.Actor, name c
 	if err := authorize(who, name, cairn.RepoWrite); err != nil {
 		return cairn.Repository{}, err
 	}
-	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
+	err = s.tell(ctx, func(tx cairn.Tx, told *facts) error {
 		_, err := tx.Repositories().Find(who.Organization.ID, name)
 		if err == nil {
 			return cairn.Errorf(cairn.Conflict, "repository %q exists: delete it first", cairn.Clip(string(name)))
@@ -86,8 +86,10 @@ func (s *Service) RestoreRepository(ctx context.Context, who cairn.Actor, name c
 		if err := tx.Repositories().Restore(last.RepositoryKey); err != nil {
 			return err
 		}
-		restored, err = tx.Repositories().Advance(last.RepositoryKey)
-		return err
+		if restored, err = tx.Repositories().Advance(last.RepositoryKey); err != nil || !restored.Watched {
+			return err
+		}
+		return s.announceRepository(tx, restored, repositoryEvent{who: who, kind: repositoryRestored}, told)
 	})
 	if err != nil {
 		return cairn.Repository{}, err

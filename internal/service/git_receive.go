@@ -347,7 +347,7 @@ const maxRaces = 10
 // use now, or may be.
 func (p *push) write(ctx context.Context, packs []odb.Staged) (done bool, err error) {
 	for range maxRaces {
-		w := refWrite{Who: p.g.who, Packs: packs, History: p.history()}
+		w := refWrite{Who: p.g.who, Packs: packs, History: p.history(), Pushed: true}
 		for i := range p.commands {
 			// To delete what is not there is no change.
 			if c := &p.commands[i]; c.reason == "" && c.Old != c.New {

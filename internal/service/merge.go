@@ -262,7 +262,7 @@ func (m *merger) once(ctx context.Context) (MergeResult, error) {
 		if done.Tree, err = treeOf(ctx, sn, done.New); err != nil {
 			return MergeResult{}, err
 		}
-		return done, s.apply(ctx, sn, refWrite{Who: m.who, Updates: m.update(done)})
+		return done, s.apply(ctx, sn, refWrite{Who: m.who, Updates: m.update(done), Merged: m.target})
 	case m.in.Strategy == FastForwardOnly:
 		return MergeResult{}, cairn.Errorf(cairn.Conflict, "branch %q cannot be fast-forwarded to %s: it has commits of its own", cairn.Clip(m.in.Target), m.source)
 	case m.infoErr != nil:
@@ -346,7 +346,9 @@ func (m *merger) commit(ctx context.Context, sn *odb.Snapshot, rel relation, don
 		return MergeResult{}, err
 	}
 	history := &batch{Snapshot: sn, commits: map[git.ObjectID]*git.Commit{done.New: commit}}
-	return done, s.storeOne(ctx, sn, pack, refWrite{Who: m.who, Updates: m.update(done), History: history})
+	return done, s.storeOne(ctx, sn, pack, refWrite{
+		Who: m.who, Updates: m.update(done), History: history, Written: []writtenChange{{Commit: done.New}}, Merged: m.target,
+	})
 }
 
 // mergeTrees returns the tree of the merge and puts what is new of it into a

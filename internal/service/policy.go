@@ -33,6 +33,14 @@ type refWrite struct {
 	// History knows the new commits as well as the stored ones; nil means
 	// that there are no new ones.
 	History history
+	// Pushed tells that it is a push by Git.
+	Pushed bool
+	// Written are the commits that it brings to bookmarks or changes through an
+	// API; those of a push or a sync are not among them.
+	Written []writtenChange
+	// Merged is the branch into which it merged another one, if it did.
+	Merged git.RefName
+	state  *odb.Snapshot // before it; set by apply
 	// Mirror tells that the upstream has all of it already: it is not pushed
 	// there.
 	Mirror bool
@@ -52,6 +60,7 @@ func (s *Service) apply(ctx context.Context, sn *odb.Snapshot, writes ...refWrit
 	var told facts
 	for i := range writes {
 		w := &writes[i]
+		w.state = sn
 		if w.History == nil {
 			w.History = sn
 		}

@@ -72,14 +72,16 @@ func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewR
 		}
 		row.Upstream.OnDemand = true
 	}
-	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
-		if err := addRepository(tx, row, in.FoldName, in.Number); err != nil {
-			return err
+	err = s.tell(ctx, func(tx cairn.Tx, told *facts) error {
+		watched, err := addRepository(tx, row, in.FoldName, in.Number)
+		if err == nil && len(labels) > 0 {
+			err = tx.Repositories().SetLabels(row.RepositoryKey, labels)
 		}
-		if len(labels) > 0 {
-			if err := tx.Repositories().SetLabels(row.RepositoryKey, labels); err != nil {
-				return err
-			}
+		if err == nil && watched {
+			err = s.announceRepository(tx, row, repositoryEvent{who: who, kind: repositoryCreated}, told)
+		}
+		if err != nil {
+			return err
 		}
 		return in.Upstream.changeLogin(tx, s, row.RepositoryKey)
 	})
@@ -90,18 +92,19 @@ func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewR
 }
 
 // addRepository stores a new row, with its number if that is wanted; Conflict if
-// the name is taken, with foldName in any case.
-func addRepository(tx cairn.Tx, row cairn.Repository, foldName, number bool) error {
+// the name is taken, with foldName in any case. It tells whether somebody is to
+// be told of it.
+func addRepository(tx cairn.Tx, row cairn.Repository, foldName, number bool) (watched bool, err error) {
 	if foldName {
 		if _, err := tx.Repositories().FindFolded(row.Organization, row.Name); !errors.Is(err, cairn.NotFound) {
-			return cmp.Or(err, error(cairn.Conflict))
+			return false, cmp.Or(err, error(cairn.Conflict))
 		}
 	}
-	err := tx.Repositories().Create(row)
+	watched, err = tx.Repositories().Create(row)
 	if err == nil && number {
 		_, err = tx.Numbers().Give(cairn.NumberedRepository(row.RepositoryKey))
 	}
-	return err
+	return watched, err
 }
 
 // NewFork says what to fork and into what.
@@ -140,23 +143,35 @@ func (s *Service) ForkRepository(ctx context.Context, who cairn.Actor, in NewFor
 		}
 	}
 	var made cairn.Repository
-	err := onNewState(ctx, func() (err error) {
-		made, err = s.tryFork(ctx, who, in, branch)
-		return err
+	err := onNewState(ctx, func() error {
+		var told facts
+		return told.whileWanted(ctx, func() (err error) {
+			made, err = s.tryFork(ctx, who, in, branch, &told)
+			return err
+		})
 	})
 	if err != nil {
 		return cairn.Repository{}, err
 	}
 	s.changed(made.RepositoryKey, 0)
+	if made.Watched {
+		s.enqueued(WebhookJob)
+	}
 	return made, nil
 }
 
-func (s *Service) tryFork(ctx context.Context, who cairn.Actor, in NewFork, branch git.RefName) (cairn.Repository, error) {
+func (s *Service) tryFork(ctx context.Context, who cairn.Actor, in NewFork, branch git.RefName, told *facts) (cairn.Repository, error) {
 	source, start, err := s.forkPoint(ctx, who, in)
 	if err != nil {
 		return cairn.Repository{}, err
 	}
 	row := newRepository(who.Organization, in.Name)
+	also := func(tx cairn.Tx, made cairn.Repository) error {
+		if !made.Watched {
+			return nil
+		}
+		return s.announceRepository(tx, made, repositoryEvent{who: who, kind: repositoryForked}, told)
+	}
 	made, err := s.store.Fork(ctx, source.RepositoryKey, source.Version, who.Name, func(from cairn.Repository, refs []cairn.Ref) (cairn.Repository, []cairn.RefUpdate, error) {
 		row.DefaultBranch, row.Parent = from.DefaultBranch, from.Repository
 		if branch != "" {
@@ -166,8 +181,8 @@ func (s *Service) tryFork(ctx context.Context, who cairn.Actor, in NewFork, bran
 			return row, copyRefs(refs), nil
 		}
 		return row, []cairn.RefUpdate{{Name: row.DefaultBranch, New: start}}, nil
-	})
-	if errors.Is(err, odb.ErrOutdated) {
+	}, also)
+	if errors.Is(err, odb.ErrOutdated) || errors.Is(err, errFactsWanted) {
 		return cairn.Repository{}, err
 	}
 	if err != nil {
@@ -362,12 +377,15 @@ func (s *Service) DeleteRepository(ctx context.Context, who cairn.Actor, name ca
 		return cairn.Repository{}, err
 	}
 	var found cairn.Repository
-	err := s.metadata.Update(ctx, func(tx cairn.Tx) (err error) {
+	err := s.tell(ctx, func(tx cairn.Tx, told *facts) (err error) {
 		if found, err = findRepository(tx, who, name); err != nil {
 			return err
 		}
 		found.DeletedAt = s.now().UTC()
-		return tx.Repositories().Delete(found.RepositoryKey, found.DeletedAt)
+		if err := tx.Repositories().Delete(found.RepositoryKey, found.DeletedAt); err != nil {
+			return err
+		}
+		return s.announceRepository(tx, found, repositoryEvent{who: who, kind: repositoryDeleted}, told)
 	})
 	if err != nil {
 		return cairn.Repository{}, err

@@ -67,7 +67,7 @@ func (s *Service) UpdateRepository(ctx context.Context, who cairn.Actor, name ca
 			return changed, err
 		}
 	}
-	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
+	err = s.tell(ctx, func(tx cairn.Tx, told *facts) error {
 		found, err := findRepository(tx, who, name)
 		if err != nil {
 			return err
@@ -93,8 +93,10 @@ func (s *Service) UpdateRepository(ctx context.Context, who cairn.Actor, name ca
 				return err
 			}
 		}
-		changed.Link, err = s.readLink(tx, changed.Repository)
-		return err
+		if changed.Link, err = s.readLink(tx, changed.Repository); err != nil {
+			return err
+		}
+		return s.announceRepository(tx, changed.Repository, repositoryEvent{who: who, kind: repositoryChanged, before: found, labelsBefore: before}, told)
 	})
 	if err != nil {
 		return changed, err
@@ -146,27 +148,41 @@ func (s *Service) LabelRepositories(ctx context.Context, who cairn.Actor, ids []
 		return 0, err
 	}
 	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
-	err := s.metadata.Update(ctx, func(tx cairn.Tx) error {
+	err := s.tell(ctx, func(tx cairn.Tx, told *facts) error {
 		if err := checkRepositories(tx, who, ids); err != nil {
 			return err
 		}
+		var later error // what has to be read for one is asked for with that of the others
 		for _, id := range ids {
-			key := cairn.RepositoryKey{Organization: who.Organization.ID, Repository: id}
-			before, err := tx.Repositories().Labels(key)
-			if err != nil {
-				return err
-			}
-			after, err := changedLabels(before, map[string]*string{label: value}, asGiven)
-			if err != nil {
-				return err
-			}
-			if err := tx.Repositories().SetLabels(key, after); err != nil {
+			err := s.labelRepository(tx, who, id, label, value, told)
+			if errors.Is(err, errFactsWanted) {
+				later = err
+			} else if err != nil {
 				return err
 			}
 		}
-		return nil
+		return later
 	})
 	return len(ids), err
+}
+
+func (s *Service) labelRepository(tx cairn.Tx, who cairn.Actor, id cairn.RepositoryID, label string, value *string, told *facts) error {
+	found, err := tx.Repositories().Get(cairn.RepositoryKey{Organization: who.Organization.ID, Repository: id})
+	if err != nil {
+		return err
+	}
+	before, err := tx.Repositories().Labels(found.RepositoryKey)
+	if err != nil {
+		return err
+	}
+	after, err := changedLabels(before, map[string]*string{label: value}, asGiven)
+	if err != nil {
+		return err
+	}
+	if err := tx.Repositories().SetLabels(found.RepositoryKey, after); err != nil {
+		return err
+	}
+	return s.announceRepository(tx, found, repositoryEvent{who: who, kind: repositoryChanged, before: found, labelsBefore: before}, told)
 }
 
 // LabelQuery says which repositories to list.

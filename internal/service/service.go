@@ -35,6 +35,7 @@ type Service struct {
 	now            func() time.Time
 	changed        func(cairn.RepositoryKey, int64)
 	enqueued       func(cairn.JobKind)
+	externalURL    string
 	keys           keyCache
 	used           keyUses
 	passwords      *passwords
@@ -64,6 +65,9 @@ type Options struct {
 	PlainUpstreams []netip.Prefix
 	Limits         Limits
 	Upkeep         Upkeep
+	// ExternalURL is what addresses of repositories begin with, without a slash
+	// at its end.
+	ExternalURL string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Changed is told of every repository that was written, and how many
@@ -90,6 +94,7 @@ func New(o Options) *Service {
 		now:            o.Now,
 		changed:        o.Changed,
 		enqueued:       o.Enqueued,
+		externalURL:    o.ExternalURL,
 
 		passwords:  newPasswords(),
 		streams:    newStreams(),
@@ -108,6 +113,11 @@ func New(o Options) *Service {
 		s.enqueued = func(cairn.JobKind) {}
 	}
 	return s
+}
+
+// cloneURL is the address of a repository for Git.
+func (s *Service) cloneURL(org cairn.OrganizationName, repo cairn.RepositoryName) string {
+	return s.externalURL + "/" + string(org) + "/" + string(repo) + ".git"
 }
 
 // authorize is the one place where rights are checked. It answers Denied when

@@ -89,8 +89,12 @@ func (s *Service) CreateMirror(ctx context.Context, who cairn.Actor, in NewMirro
 		sealed = &c
 	}
 	row.Syncing = in.Access == PublicAccess || sealed != nil
-	err = s.metadata.Update(ctx, func(tx cairn.Tx) error {
-		if err := addRepository(tx, row, in.FoldName, in.Number); err != nil {
+	err = s.tell(ctx, func(tx cairn.Tx, told *facts) error {
+		watched, err := addRepository(tx, row, in.FoldName, in.Number)
+		if err == nil && watched {
+			err = s.announceRepository(tx, row, repositoryEvent{who: who, kind: repositoryCreated}, told)
+		}
+		if err != nil {
 			return err
 		}
 		if sealed != nil {

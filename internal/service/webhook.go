@@ -34,9 +34,11 @@ type Webhook struct {
 }
 
 // webhookOwner is whose webhooks a caller manages: those of one form that are for
-// one repository, or for any of the organization.
+// one repository, or for any of the organization that the credential is good
+// for.
 type webhookOwner struct {
 	cairn.RepositoryKey
+	who  cairn.Actor
 	form cairn.WebhookForm
 	name cairn.RepositoryName
 }
@@ -45,7 +47,12 @@ type webhookOwner struct {
 // for a repository manages the webhooks of that repository and needs
 // repo:write; one that names no repository manages all of the organization and
 // needs org:read beside it, so that nobody gets there by leaving something out.
-func mayManageWebhooks(who cairn.Actor) error {
+// Those of the Mesa API are managed as API keys are: repositories are those that
+// a webhook is to be for.
+func mayManageWebhooks(who cairn.Actor, form cairn.WebhookForm, repositories []cairn.RepositoryID) error {
+	if form == cairn.MesaForm {
+		return mayManage(who, cairn.OrgAdmin, repositories)
+	}
 	if who.Repository != "" {
 		return authorize(who, who.Repository, cairn.RepoWrite)
 	}
@@ -57,7 +64,7 @@ func mayManageWebhooks(who cairn.Actor) error {
 
 // webhookOwnerOf finds the owner that mayManageWebhooks let in.
 func webhookOwnerOf(tx cairn.Tx, who cairn.Actor, form cairn.WebhookForm) (webhookOwner, error) {
-	owner := webhookOwner{cairn.RepositoryKey{Organization: who.Organization.ID}, form, who.Repository}
+	owner := webhookOwner{cairn.RepositoryKey{Organization: who.Organization.ID}, who, form, who.Repository}
 	if who.Repository == "" {
 		return owner, nil
 	}
@@ -66,19 +73,22 @@ func webhookOwnerOf(tx cairn.Tx, who cairn.Actor, form cairn.WebhookForm) (webho
 	return owner, err
 }
 
-// repositories are those that a new webhook of the owner is for.
-func (o webhookOwner) repositories() []cairn.RepositoryID {
-	if o.Repository == "" {
-		return nil
+// has tells whether a webhook is the owner's. It is of one form only: the others
+// could not show what it is told.
+func (o webhookOwner) has(w cairn.Webhook) bool {
+	switch {
+	case w.Form != o.form:
+		return false
+	case o.Repository != "":
+		return slices.Contains(w.Repositories, o.Repository)
 	}
-	return []cairn.RepositoryID{o.Repository}
+	return o.who.Reach == nil || manages(o.who, w.Repositories)
 }
 
-// webhook finds a webhook of the owner; to others it is not there, and neither is
-// it to other forms, which could not show what it is.
+// webhook finds a webhook of the owner; to others it is not there.
 func (o webhookOwner) webhook(tx cairn.Tx, id cairn.WebhookID) (cairn.Webhook, error) {
 	w, err := tx.Webhooks().Get(o.Organization, id)
-	if err == nil && (w.Form != o.form || o.Repository != "" && !slices.Contains(w.Repositories, o.Repository)) {
+	if err == nil && !o.has(w) {
 		err = cairn.Errorf(cairn.NotFound, "webhook %q not found", cairn.Clip(string(id)))
 	}
 	return w, err
@@ -101,11 +111,14 @@ func (o webhookOwner) show(tx cairn.Tx, w cairn.Webhook) (Webhook, error) {
 
 // NewWebhook says what to subscribe to, and where to send it.
 type NewWebhook struct {
-	Form    cairn.WebhookForm
-	Name    string
-	URL     string
-	Events  []cairn.EventType
-	Options cairn.Labels
+	Form cairn.WebhookForm
+	// Repositories are the only ones that it is for; nil means that which the
+	// actor's credential names, or all.
+	Repositories []cairn.RepositoryID
+	Name         string
+	URL          string
+	Events       []cairn.EventType
+	Options      cairn.Labels
 	// Secret signs what is sent; empty has one made.
 	Secret string
 	Paused bool // from the beginning
@@ -114,10 +127,31 @@ type NewWebhook struct {
 // maxWebhookSecret is the longest secret that a caller may give, in bytes.
 const maxWebhookSecret = 1024
 
-// CreateWebhook subscribes an address to events of the repository that the
-// actor's credential names, or of all repositories of the organization.
+// maxWebhookName is the longest name of a webhook in bytes, maxWatched how many
+// repositories it may name.
+const (
+	maxWebhookName = 255
+	maxWatched     = 100
+)
+
+// checkWebhookText checks what is given of a webhook beside its address and its
+// events.
+func checkWebhookText(name string, repositories []cairn.RepositoryID) error {
+	if len(name) > maxWebhookName || !isPlainText(name) {
+		return cairn.Errorf(cairn.Invalid, "name is at most %d bytes without control characters", maxWebhookName)
+	}
+	if len(repositories) > maxWatched || repositories != nil && len(repositories) == 0 {
+		return cairn.Errorf(cairn.Invalid, "a webhook is for 1 to %d repositories, or for all", maxWatched)
+	}
+	return nil
+}
+
+// CreateWebhook subscribes an address to events of repositories.
 func (s *Service) CreateWebhook(ctx context.Context, who cairn.Actor, in NewWebhook) (Webhook, error) {
-	if err := mayManageWebhooks(who); err != nil {
+	if err := mayManageWebhooks(who, in.Form, in.Repositories); err != nil {
+		return Webhook{}, err
+	}
+	if err := checkWebhookText(in.Name, in.Repositories); err != nil {
 		return Webhook{}, err
 	}
 	if err := s.checkWebhookURL(in.URL); err != nil {
@@ -150,8 +184,7 @@ func (s *Service) CreateWebhook(ctx context.Context, who cairn.Actor, in NewWebh
 		if err != nil {
 			return err
 		}
-		made.Repositories = owner.repositories()
-		if err := checkRoomForWebhook(tx, made); err != nil {
+		if made.Repositories, err = owner.choose(tx, in.Repositories, nil); err != nil {
 			return err
 		}
 		if err := tx.Webhooks().Create(made); err != nil {
@@ -164,22 +197,38 @@ func (s *Service) CreateWebhook(ctx context.Context, who cairn.Actor, in NewWebh
 	return shown, err
 }
 
-// checkRoomForWebhook bounds what one event makes.
-func checkRoomForWebhook(tx cairn.Tx, w cairn.Webhook) error {
-	places := w.Repositories
-	if places == nil {
-		places = []cairn.RepositoryID{""} // the organization itself
+// choose returns the repositories that a webhook of the owner is for: the owner's,
+// or else the given ones, nil for all. Where it was not before there has to be
+// room for it, which bounds what one event makes.
+func (o webhookOwner) choose(tx cairn.Tx, given, before []cairn.RepositoryID) ([]cairn.RepositoryID, error) {
+	if o.Repository != "" {
+		given = []cairn.RepositoryID{o.Repository}
 	}
-	for _, repo := range places {
-		n, err := tx.Webhooks().Count(w.Organization, w.Form, repo)
+	if err := checkRepositories(tx, o.who, given); err != nil {
+		return nil, err
+	}
+	for _, place := range webhookPlaces(given) {
+		if slices.Contains(before, place) {
+			continue
+		}
+		n, err := tx.Webhooks().Count(o.Organization, o.form, place)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if n >= maxWebhooks {
-			return cairn.Errorf(cairn.Conflict, "there are %d webhooks, the most there may be; delete one first", n)
+			return nil, cairn.Errorf(cairn.Conflict, "there are %d webhooks, the most there may be; delete one first", n)
 		}
 	}
-	return nil
+	return slices.Compact(slices.Sorted(slices.Values(given))), nil
+}
+
+// webhookPlaces are where a webhook for some repositories is counted; empty
+// stands for the organization itself.
+func webhookPlaces(repositories []cairn.RepositoryID) []cairn.RepositoryID {
+	if repositories == nil {
+		return []cairn.RepositoryID{""}
+	}
+	return repositories
 }
 
 func (s *Service) checkWebhookURL(url string) error {
@@ -230,9 +279,9 @@ type WebhookPage struct {
 }
 
 // ListWebhooks returns the webhooks of a form that the actor manages, the oldest
-// first.
+// first. A page may have fewer than were asked for, and others follow it.
 func (s *Service) ListWebhooks(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, cursor string, limit int) (WebhookPage, error) {
-	if err := mayManageWebhooks(who); err != nil {
+	if err := mayManageWebhooks(who, form, []cairn.RepositoryID{}); err != nil {
 		return WebhookPage{}, err
 	}
 	limit = clampLimit(limit, webhooksPerPage, maxWebhooksPerPage)
@@ -262,6 +311,9 @@ func (s *Service) ListWebhooks(ctx context.Context, who cairn.Actor, form cairn.
 			page.Next = listing.cursor(string(list[limit-1].ID))
 		}
 		for _, w := range list {
+			if !owner.has(w) {
+				continue
+			}
 			shown, err := owner.show(tx, w)
 			if err != nil {
 				return err
@@ -289,15 +341,38 @@ type WebhookChange struct {
 	Events  []cairn.EventType
 	Options cairn.Labels
 	Active  *bool // false pauses it, true lets it go on
+	// Repositories, if not nil, are those that it is for from now on; a nil list
+	// means all.
+	Repositories *[]cairn.RepositoryID
+}
+
+// check checks what is asked for, and whether the actor may ask for it.
+func (in WebhookChange) check(s *Service, who cairn.Actor, form cairn.WebhookForm) error {
+	manage := []cairn.RepositoryID{}
+	if in.Repositories != nil {
+		manage = *in.Repositories
+	}
+	if err := mayManageWebhooks(who, form, manage); err != nil {
+		return err
+	}
+	name := ""
+	if in.Name != nil {
+		name = *in.Name
+	}
+	if in.Repositories == nil {
+		manage = nil
+	}
+	if err := checkWebhookText(name, manage); err != nil || in.URL == nil {
+		return err
+	}
+	return s.checkWebhookURL(*in.URL)
 }
 
 // UpdateWebhook changes a webhook. What waits for its next attempt is tried at
 // once, unless it is paused: then that has failed, and nothing comes after it.
 func (s *Service) UpdateWebhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID, in WebhookChange) (Webhook, error) {
-	if in.URL != nil {
-		if err := s.checkWebhookURL(*in.URL); err != nil {
-			return Webhook{}, err
-		}
+	if err := in.check(s, who, form); err != nil {
+		return Webhook{}, err
 	}
 	var events []cairn.EventType
 	if in.Events != nil {
@@ -306,7 +381,13 @@ func (s *Service) UpdateWebhook(ctx context.Context, who cairn.Actor, form cairn
 			return Webhook{}, err
 		}
 	}
-	return s.updateWebhook(ctx, who, form, id, func(tx cairn.Tx, w *cairn.Webhook) error {
+	return s.updateWebhook(ctx, who, form, id, func(tx cairn.Tx, owner webhookOwner, w *cairn.Webhook) error {
+		if in.Repositories != nil {
+			var err error
+			if w.Repositories, err = owner.choose(tx, *in.Repositories, webhookPlaces(w.Repositories)); err != nil {
+				return err
+			}
+		}
 		if in.Name != nil {
 			w.Name = *in.Name
 		}
@@ -335,7 +416,7 @@ func (s *Service) UpdateWebhook(ctx context.Context, who cairn.Actor, form cairn
 // signed from now on.
 func (s *Service) RotateWebhookSecret(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID) (Webhook, error) {
 	var plain string
-	shown, err := s.updateWebhook(ctx, who, form, id, func(_ cairn.Tx, w *cairn.Webhook) error {
+	shown, err := s.updateWebhook(ctx, who, form, id, func(_ cairn.Tx, _ webhookOwner, w *cairn.Webhook) error {
 		plain = s.newWebhookSecret(w)
 		return nil
 	})
@@ -435,7 +516,7 @@ func (s *Service) Delivery(ctx context.Context, who cairn.Actor, form cairn.Webh
 
 // viewWebhook runs f on a webhook that the actor manages.
 func (s *Service) viewWebhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID, f func(cairn.Tx, webhookOwner, cairn.Webhook) error) error {
-	if err := mayManageWebhooks(who); err != nil {
+	if err := mayManageWebhooks(who, form, []cairn.RepositoryID{}); err != nil {
 		return err
 	}
 	return s.metadata.View(ctx, func(tx cairn.Tx) error { return onWebhook(tx, who, form, id, f) })
@@ -443,7 +524,7 @@ func (s *Service) viewWebhook(ctx context.Context, who cairn.Actor, form cairn.W
 
 // changeWebhook is viewWebhook for what writes. What it enqueues runs at once.
 func (s *Service) changeWebhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID, f func(cairn.Tx, webhookOwner, cairn.Webhook) error) error {
-	if err := mayManageWebhooks(who); err != nil {
+	if err := mayManageWebhooks(who, form, []cairn.RepositoryID{}); err != nil {
 		return err
 	}
 	err := s.metadata.Update(ctx, func(tx cairn.Tx) error { return onWebhook(tx, who, form, id, f) })
@@ -467,9 +548,9 @@ func onWebhook(tx cairn.Tx, who cairn.Actor, form cairn.WebhookForm, id cairn.We
 
 // updateWebhook stores what f made of a webhook, and has tried at once what
 // waits for it.
-func (s *Service) updateWebhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID, f func(cairn.Tx, *cairn.Webhook) error) (shown Webhook, err error) {
+func (s *Service) updateWebhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID, f func(cairn.Tx, webhookOwner, *cairn.Webhook) error) (shown Webhook, err error) {
 	err = s.changeWebhook(ctx, who, form, id, func(tx cairn.Tx, owner webhookOwner, w cairn.Webhook) error {
-		if err := f(tx, &w); err != nil {
+		if err := f(tx, owner, &w); err != nil {
 			return err
 		}
 		w.UpdatedAt = s.now().UTC()

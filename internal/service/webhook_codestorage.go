@@ -73,8 +73,9 @@ type syncPayload struct {
 func tellCodeStorage(a *announcement, w cairn.Webhook) ([]message, error) {
 	switch what := a.what.(type) {
 	case refsMoved:
-		told := make([]message, len(what.updates))
-		for i, u := range what.updates {
+		updates := what.shown()
+		told := make([]message, len(updates))
+		for i, u := range updates {
 			body, err := json.Marshal(pushPayload{
 				payloadRepository(a.repo), string(u.Name), fullID(a.repo, u.Old), fullID(a.repo, u.New), w.Customer, payloadTime(a.at),
 			})

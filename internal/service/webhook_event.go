@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
+	"github.com/cairn-storage/cairn/internal/git"
 	"github.com/cairn-storage/cairn/internal/odb"
 )
 
@@ -14,11 +15,40 @@ import (
 const WebhookJob cairn.JobKind = "webhook"
 
 // refsMoved is a write that moved refs, through whatever face.
-type refsMoved struct {
-	who     cairn.Actor
-	updates []cairn.RefUpdate // stored names; none of hidden refs
-	history history           // knows what the refs named and name
+type refsMoved struct{ *refWrite }
+
+// shown returns the updates of all refs but hidden ones.
+func (m refsMoved) shown() []cairn.RefUpdate {
+	return slices.DeleteFunc(slices.Clone(m.Updates), func(u cairn.RefUpdate) bool { return odb.IsHidden(u.Name) })
 }
+
+// writtenChange is a commit that an API wrote.
+type writtenChange struct {
+	Commit git.ObjectID
+	// Previous is the commit of the same change that it replaces; zero for a new
+	// change.
+	Previous git.ObjectID
+}
+
+// repositoryEvent is something that happened to a repository as a whole.
+type repositoryEvent struct {
+	who  cairn.Actor
+	kind repositoryEventKind
+	// before is the repository as it was before it changed, labelsBefore its
+	// labels.
+	before       cairn.Repository
+	labelsBefore cairn.Labels
+}
+
+type repositoryEventKind int
+
+const (
+	repositoryCreated repositoryEventKind = iota
+	repositoryForked                      // created as a fork of its Parent
+	repositoryRestored
+	repositoryChanged
+	repositoryDeleted
+)
 
 // syncEvent is something to tell of an exchange with an upstream.
 type syncEvent struct {
@@ -35,28 +65,30 @@ type syncEvent struct {
 	Error     string    // of SyncFailedEvent
 }
 
-func (refsMoved) happens() {}
-func (syncEvent) happens() {}
+func (refsMoved) happens()       {}
+func (repositoryEvent) happens() {}
+func (syncEvent) happens()       {}
 
 // announceRefs tells webhooks of the refs that a write moves, in its
-// transaction, after Advance. A write of whatever face is told of, to whatever
-// refs but hidden ones. The caller calls s.enqueued(WebhookJob) if the repository
-// is watched.
+// transaction, after Advance. A write of whatever face is told of. The caller
+// calls s.enqueued(WebhookJob) if the repository is watched.
 func (s *Service) announceRefs(tx cairn.Tx, r cairn.Repository, w *refWrite, f *facts) error {
 	if !r.Watched {
 		return nil
 	}
-	updates := slices.DeleteFunc(slices.Clone(w.Updates), func(u cairn.RefUpdate) bool { return odb.IsHidden(u.Name) })
-	if len(updates) == 0 {
-		return nil
-	}
-	return s.announce(&announcement{tx: tx, repo: r, what: refsMoved{w.Who, updates, w.History}, facts: f})
+	return s.announce(&announcement{tx: tx, repo: r, what: refsMoved{w}, facts: f})
+}
+
+// announceRepository tells webhooks what happened to a repository as a whole, in
+// the transaction of Service.tell in which it did.
+func (s *Service) announceRepository(tx cairn.Tx, r cairn.Repository, e repositoryEvent, f *facts) error {
+	return s.announce(&announcement{tx: tx, repo: r, what: e, facts: f})
 }
 
 // announceSync tells webhooks of an exchange with an upstream, in the transaction
 // that notes it. The caller calls s.enqueued(WebhookJob) after it.
 func (s *Service) announceSync(tx cairn.Tx, r cairn.Repository, e syncEvent) error {
-	return s.announce(&announcement{tx: tx, repo: r, what: e})
+	return s.announce(&announcement{tx: tx, repo: r, what: e, facts: new(facts)})
 }
 
 // announce makes the deliveries to all webhooks that want to be told, and the
@@ -66,7 +98,7 @@ func (s *Service) announce(a *announcement) error {
 	if err != nil {
 		return err
 	}
-	a.at = s.now().UTC()
+	a.service, a.at = s, s.now().UTC()
 	told := make([][]message, len(hooks))
 	var wanted error
 	for i, w := range hooks {
@@ -89,6 +121,7 @@ func (s *Service) announce(a *announcement) error {
 		if len(deliveries) == 0 {
 			continue
 		}
+		a.facts.told = true
 		if err := a.tx.Webhooks().Announce(w.Organization, w.ID, a.repo.Repository, deliveries); err != nil {
 			return err
 		}

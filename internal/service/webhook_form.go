@@ -26,6 +26,7 @@ type webhookForm struct {
 // webhookForms has all forms.
 var webhookForms = map[cairn.WebhookForm]*webhookForm{
 	cairn.CodeStorageForm: &codeStorageWebhooks,
+	cairn.MesaForm:        &mesaWebhooks,
 }
 
 // message is an event as a webhook is told of it.
@@ -36,14 +37,15 @@ type message struct {
 
 // announcement is something that happened in a repository, while it is told.
 type announcement struct {
-	tx    cairn.Tx
-	repo  cairn.Repository // as it is after it
-	at    time.Time
-	what  happening
-	facts *facts
+	service *Service
+	tx      cairn.Tx
+	repo    cairn.Repository // as it is after it
+	at      time.Time
+	what    happening
+	facts   *facts
 }
 
-// happening is what happened: refsMoved or syncEvent.
+// happening is what happened: refsMoved, repositoryEvent or syncEvent.
 type happening interface{ happens() }
 
 // facts are what forms have to know of a repository's objects. To read them
@@ -52,6 +54,20 @@ type happening interface{ happens() }
 type facts struct {
 	known  map[any]any
 	wanted map[any]func(context.Context) (any, error)
+	told   bool // a webhook is told of something
+}
+
+// tell runs a transaction that may announce something, and has that sent.
+func (s *Service) tell(ctx context.Context, transaction func(cairn.Tx, *facts) error) error {
+	var f facts
+	err := f.whileWanted(ctx, func() error {
+		f.told = false
+		return s.metadata.Update(ctx, func(tx cairn.Tx) error { return transaction(tx, &f) })
+	})
+	if err == nil && f.told {
+		s.enqueued(WebhookJob)
+	}
+	return err
 }
 
 // errFactsWanted gives a transaction up.

@@ -18,10 +18,8 @@ type organization struct {
 }
 
 func showOrganization(o cairn.Organization) organization {
-	return organization{ID: publicOrganizationID(o.ID), Slug: string(o.Name), Name: string(o.Name)}
+	return organization{ID: o.ID.Public(), Slug: string(o.Name), Name: string(o.Name)}
 }
-
-func publicOrganizationID(id cairn.OrganizationID) string { return "org_" + string(id) }
 
 // accessOf is the actor's rights in the API's words.
 func accessOf(who cairn.Actor) []cairn.Access {

@@ -71,6 +71,12 @@ var routes = []route{
 	{"POST", "{org}/repos", (*face).createRepository},
 	{"PATCH", "{org}/repos/tags", (*face).tagRepositories},
 
+	{"GET", "{org}/webhook-targets", (*face).listTargets},
+	{"POST", "{org}/webhook-targets", (*face).createTarget},
+	{"GET", "{org}/webhook-targets/{target}", (*face).targetOf},
+	{"PATCH", "{org}/webhook-targets/{target}", (*face).updateTarget},
+	{"DELETE", "{org}/webhook-targets/{target}", (*face).deleteTarget},
+
 	{"GET", "{org}", (*face).organization},
 	{"GET", "{org}/{repo}", (*face).repository},
 	{"PATCH", "{org}/{repo}", (*face).updateRepository},

@@ -34,13 +34,20 @@ var matrix = map[string]access{
 	"POST {org}/api-keys":        {needs: cairn.AdminAccess, status: 201},
 	"PATCH {org}/api-keys/{id}":  {needs: cairn.AdminAccess, body: object{"tags": object{"a": "b"}}, status: 200, bound: 404},
 	"DELETE {org}/api-keys/{id}": {needs: cairn.AdminAccess, status: 200, bound: 404},
-	"GET {org}/repos":            {needs: cairn.ReadAccess, status: 200, bound: 200},
-	"POST {org}/repos":           {needs: cairn.WriteAccess, status: 201},
-	"PATCH {org}/repos/tags":     {needs: cairn.WriteAccess, body: object{"repo_ids": []string{"{id of app}"}, "action": "set", "key": "k", "value": "v"}, status: 200},
-	"GET {org}/{repo}":           {needs: cairn.ReadAccess, status: 200},
-	"PATCH {org}/{repo}":         {needs: cairn.WriteAccess, body: object{"tags": object{"a": "b"}}, status: 200},
-	"DELETE {org}/{repo}":        {needs: cairn.WriteAccess, status: 200, once: true},
-	"GET {org}/{repo}/content":   {needs: cairn.ReadAccess, status: 200},
+	"GET {org}/webhook-targets":  {needs: cairn.AdminAccess, status: 200, bound: 200},
+	"POST {org}/webhook-targets": {needs: cairn.AdminAccess, body: object{"url": "http://127.0.0.1:9"}, status: 201},
+
+	"GET {org}/webhook-targets/{target}":    {needs: cairn.AdminAccess, status: 200, bound: 404},
+	"PATCH {org}/webhook-targets/{target}":  {needs: cairn.AdminAccess, body: object{"name": "n"}, status: 200, bound: 404},
+	"DELETE {org}/webhook-targets/{target}": {needs: cairn.AdminAccess, status: 200, bound: 404, once: true},
+
+	"GET {org}/repos":          {needs: cairn.ReadAccess, status: 200, bound: 200},
+	"POST {org}/repos":         {needs: cairn.WriteAccess, status: 201},
+	"PATCH {org}/repos/tags":   {needs: cairn.WriteAccess, body: object{"repo_ids": []string{"{id of app}"}, "action": "set", "key": "k", "value": "v"}, status: 200},
+	"GET {org}/{repo}":         {needs: cairn.ReadAccess, status: 200},
+	"PATCH {org}/{repo}":       {needs: cairn.WriteAccess, body: object{"tags": object{"a": "b"}}, status: 200},
+	"DELETE {org}/{repo}":      {needs: cairn.WriteAccess, status: 200, once: true},
+	"GET {org}/{repo}/content": {needs: cairn.ReadAccess, status: 200},
 
 	"GET {org}/{repo}/bookmarks":               {needs: cairn.ReadAccess, status: 200},
 	"POST {org}/{repo}/bookmarks":              {needs: cairn.WriteAccess, body: object{"name": "new", "change_id": root}, status: 201, once: true},
@@ -83,10 +90,16 @@ func TestAuthorizationMatrix(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			target, err := w.service.CreateWebhook(t.Context(), w.operator("acme"), service.NewWebhook{
+				Form: cairn.MesaForm, URL: "http://127.0.0.1:9", Events: []cairn.EventType{cairn.PushEvent}, Repositories: []cairn.RepositoryID{app.Repository},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
 			if strings.HasSuffix(path, "/diff") {
 				path += "?base_change_id=" + root + "&head_change_id=" + change.ID.String()
 			}
-			path = strings.NewReplacer("{bookmark}", "mark", "{change}", change.ID.String(), "{org}", "acme", "{repo}", "app", "{id}", service.PublicAPIKeyID(subject.Organization, subject.ID)).Replace(path)
+			path = strings.NewReplacer("{bookmark}", "mark", "{change}", change.ID.String(), "{target}", "wht_"+string(target.ID), "{org}", "acme", "{repo}", "app", "{id}", service.PublicAPIKeyID(subject.Organization, subject.ID)).Replace(path)
 			if tags, ok := row.body.(object); ok && tags["repo_ids"] != nil {
 				tags["repo_ids"] = []string{app.Repository.Public()}
 			}

@@ -3,6 +3,7 @@ package mesa
 
 import (
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,7 @@ func TestOfficialSDK(t *testing.T) {
 	}
 	c := config.Default()
 	c.Data, c.Listen, c.OpsListen = filepath.Join(t.TempDir(), "data"), "127.0.0.1:0", ""
+	c.EgressAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} // where the receiver of webhooks is
 	s, err := server.Start(t.Context(), c, slog.New(slog.DiscardHandler), "test")
 	if err != nil {
 		t.Fatal(err)

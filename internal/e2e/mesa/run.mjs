@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as rest from '@mesadev/rest';
 import { Mesa, VIRTUAL_ROOT_CHANGE_ID } from '@mesadev/sdk';
+import { webhookEvents, webhookTargets } from './webhooks.mjs';
 
 const [url, apiKey] = process.argv.slice(2);
 const apiUrl = `${url}/v1`;
@@ -163,6 +164,14 @@ const stories = {
       rmSync(directory, { recursive: true });
     }
     await refused(mesa.bookmarks.delete({ repo, bookmark: 'main' }), 409, 'CONFLICT');
+  },
+
+  async 'webhook targets'() {
+    await webhookTargets({ mesa, apiUrl, apiKey, refused });
+  },
+
+  async 'the events of webhooks'() {
+    await webhookEvents({ mesa, apiUrl, apiKey, git, remote });
   },
 
   async 'what only the low-level client calls'() {

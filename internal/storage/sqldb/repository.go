@@ -20,18 +20,18 @@ const numRepositoryColumns = 15
 // repositoryColumns are what repository reads.
 const repositoryColumns = `organization, id, name, default_branch, format, created_at, deleted_at, version, fence, upstream, syncing, purged_at, public, description, parent`
 
-func (t repositories) Create(r cairn.Repository) error {
-	n, err := t.exec(`INSERT INTO repositories (`+repositoryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
-		string(r.Organization), string(r.Repository), string(r.Name), []byte(r.DefaultBranch), int64(r.Format),
+func (t repositories) Create(r cairn.Repository) (isWatched bool, err error) {
+	made := false
+	err = t.query(Write, `INSERT INTO repositories (`+repositoryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING
+		RETURNING `+watched, values(string(r.Organization), string(r.Repository), string(r.Name), []byte(r.DefaultBranch), int64(r.Format),
 		micros(r.CreatedAt), laterMicros(r.DeletedAt), r.Version, r.Fence, upstreamText(r.Upstream), flag(r.Syncing), laterMicros(r.PurgedAt),
-		flag(r.Public), r.Description, string(r.Parent))
-	if err != nil {
-		return err
+		flag(r.Public), r.Description, string(r.Parent)), func(row *Row) {
+		made, isWatched = true, row.Int(0) != 0
+	})
+	if err == nil && !made {
+		err = cairn.Errorf(cairn.Conflict, "repository %q exists already", r.Name)
 	}
-	if n == 0 {
-		return cairn.Errorf(cairn.Conflict, "repository %q exists already", r.Name)
-	}
-	return nil
+	return isWatched, err
 }
 
 func (t repositories) Find(org cairn.OrganizationID, name cairn.RepositoryName) (cairn.Repository, error) {

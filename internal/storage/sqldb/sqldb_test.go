@@ -250,7 +250,8 @@ func useAll(tx cairn.Tx) error {
 	a := cairn.Repository{RepositoryKey: cairn.RepositoryKey{Organization: "o", Repository: "a"}, Name: "a"}
 	b := cairn.Repository{RepositoryKey: cairn.RepositoryKey{Organization: "o", Repository: "b"}, Name: "b"}
 	for _, r := range []cairn.Repository{a, b} {
-		try(tx.Repositories().Create(r))
+		_, err = tx.Repositories().Create(r)
+		try(err)
 		_, err = tx.Repositories().Advance(r.RepositoryKey)
 		try(err)
 	}

@@ -89,7 +89,7 @@ func createBenchRepository(b *testing.B, m *Metadata) cairn.RepositoryKey {
 	b.Helper()
 	r := benchRepository()
 	err := m.Update(b.Context(), func(tx cairn.Tx) error {
-		if err := tx.Repositories().Create(r); err != nil {
+		if _, err := tx.Repositories().Create(r); err != nil {
 			return err
 		}
 		if _, err := tx.Repositories().Advance(r.RepositoryKey); err != nil {
@@ -216,7 +216,7 @@ func BenchmarkCreateRepository(b *testing.B) {
 	writersOf(b, func(b *testing.B, m *Metadata, keys []cairn.RepositoryKey) {
 		spread(b, len(keys), func(int, int) error {
 			r := benchRepository()
-			return m.Update(b.Context(), func(tx cairn.Tx) error { return tx.Repositories().Create(r) })
+			return m.Update(b.Context(), func(tx cairn.Tx) error { _, err := tx.Repositories().Create(r); return err })
 		})
 	})
 }
@@ -239,7 +239,7 @@ func BenchmarkManyRepositories(b *testing.B) {
 				all.Go(func() {
 					for started.Add(1) <= int64(n) {
 						r := benchRepository()
-						if err := m.Update(b.Context(), func(tx cairn.Tx) error { return tx.Repositories().Create(r) }); err != nil {
+						if err := m.Update(b.Context(), func(tx cairn.Tx) error { _, err := tx.Repositories().Create(r); return err }); err != nil {
 							b.Error(err)
 							return
 						}
@@ -314,7 +314,7 @@ func BenchmarkManyRefs(b *testing.B) {
 	spread(b, 1, func(int, int) error {
 		r := benchRepository()
 		return m.Update(b.Context(), func(tx cairn.Tx) error {
-			if err := tx.Repositories().Create(r); err != nil {
+			if _, err := tx.Repositories().Create(r); err != nil {
 				return err
 			}
 			if _, err := tx.Repositories().Advance(r.RepositoryKey); err != nil {

@@ -49,7 +49,8 @@ func writeForEver(path string) {
 		all.Go(func() {
 			key := killedKey(w)
 			m.Update(context.Background(), func(tx cairn.Tx) error {
-				return tx.Repositories().Create(cairn.Repository{RepositoryKey: key, Name: cairn.RepositoryName(key.Repository)})
+				_, err := tx.Repositories().Create(cairn.Repository{RepositoryKey: key, Name: cairn.RepositoryName(key.Repository)})
+				return err
 			})
 			for {
 				n := 0

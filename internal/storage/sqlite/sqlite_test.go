@@ -417,7 +417,7 @@ func TestLogIsBounded(t *testing.T) {
 					Name: cairn.RepositoryName(fmt.Sprintf("%d-%d", w, n)), Format: git.SHA1}
 				p := cairn.Pack{ID: cairn.PackID(r.Name), Data: make([]byte, 1<<20)}
 				err := m.Update(t.Context(), func(tx cairn.Tx) error {
-					if err := tx.Repositories().Create(r); err != nil {
+					if _, err := tx.Repositories().Create(r); err != nil {
 						return err
 					}
 					if _, err := tx.Repositories().Advance(r.RepositoryKey); err != nil {
@@ -463,7 +463,7 @@ func TestEmptyRepositoryIsSmall(t *testing.T) {
 				Name:          cairn.RepositoryName(fmt.Sprintf("team-%d/a-name-as-people-give-it", i)),
 				DefaultBranch: "refs/heads/main", Format: git.SHA1, CreatedAt: time.Now(),
 			}
-			if err := tx.Repositories().Create(r); err != nil {
+			if _, err := tx.Repositories().Create(r); err != nil {
 				return err
 			}
 		}

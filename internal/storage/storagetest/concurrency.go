@@ -188,7 +188,7 @@ var concurrencyCases = map[string]func(*testing.T, store){
 	"one of many takes a name": func(t *testing.T, s store) {
 		var winners atomic.Int64
 		together(func(int) {
-			err := s.Update(t.Context(), func(tx cairn.Tx) error { return tx.Repositories().Create(newRepository("acme", "site")) })
+			err := s.Update(t.Context(), func(tx cairn.Tx) error { _, err := tx.Repositories().Create(newRepository("acme", "site")); return err })
 			if err == nil {
 				winners.Add(1)
 			} else if !errors.Is(err, cairn.Conflict) {
@@ -249,7 +249,7 @@ var concurrencyCases = map[string]func(*testing.T, store){
 		together(func(i int) {
 			r := newRepository(cairn.OrganizationID(fmt.Sprint(i%4)), cairn.RepositoryName(fmt.Sprint(i)))
 			key := r.RepositoryKey
-			err := s.Update(t.Context(), func(tx cairn.Tx) error { return tx.Repositories().Create(r) })
+			err := s.Update(t.Context(), func(tx cairn.Tx) error { _, err := tx.Repositories().Create(r); return err })
 			for n := 0; n < 10 && err == nil; n++ {
 				if err = s.try(key, cairn.RefUpdate{Name: "refs/heads/a", Old: ifPositive(n), New: id(n + 1)}); err != nil {
 					break

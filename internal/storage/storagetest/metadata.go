@@ -108,7 +108,7 @@ func (s store) repository(name cairn.RepositoryName) cairn.Repository {
 func (s store) repositoryOf(org cairn.OrganizationID, name cairn.RepositoryName) cairn.Repository {
 	s.t.Helper()
 	r := newRepository(org, name)
-	s.update(func(tx cairn.Tx) error { return tx.Repositories().Create(r) })
+	s.update(func(tx cairn.Tx) error { _, err := tx.Repositories().Create(r); return err })
 	return r
 }
 

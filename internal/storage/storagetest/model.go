@@ -319,7 +319,8 @@ func (u *randomUpdates) operation(r *rapid.T) operation {
 		repository := newRepository(org, rapid.SampledFrom(modelNames).Draw(r, "name"))
 		repository.RepositoryKey = key
 		return operation{"create", func(tx cairn.Tx, m *model) error {
-			return tolerate(tx.Repositories().Create(repository), m.create(repository))
+			_, err := tx.Repositories().Create(repository)
+			return tolerate(err, m.create(repository))
 		}}
 	case 2:
 		at := u.now()

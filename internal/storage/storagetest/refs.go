@@ -209,7 +209,7 @@ var refCases = map[string]func(*testing.T, store){
 		a := s.repositoryOf("a", "site")
 		b := a
 		b.Organization = "b"
-		s.update(func(tx cairn.Tx) error { return tx.Repositories().Create(b) })
+		s.update(func(tx cairn.Tx) error { _, err := tx.Repositories().Create(b); return err })
 		s.move(a.RepositoryKey, cairn.RefUpdate{Name: "refs/heads/main", New: id(1)})
 		sameList(t, "refs of the other", s.refs(b.RepositoryKey), nil)
 		s.move(b.RepositoryKey, cairn.RefUpdate{Name: "refs/heads/main", New: id(2)})

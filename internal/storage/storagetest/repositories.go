@@ -101,7 +101,7 @@ var repositoryCases = map[string]func(*testing.T, store){
 		want.DefaultBranch, want.Format, want.Version, want.Fence = "refs/heads/\xff/odd", git.SHA256, 3, 2
 		want.Upstream = cairn.Upstream{Provider: cairn.Forgejo, Host: "git.example.com", Owner: "~o\"dd", Name: "n", DefaultBranch: "trunk"}
 		want.Syncing = true
-		s.update(func(tx cairn.Tx) error { return tx.Repositories().Create(want) })
+		s.update(func(tx cairn.Tx) error { _, err := tx.Repositories().Create(want); return err })
 		s.view(func(tx cairn.Tx) error {
 			found, err := tx.Repositories().Find("acme", want.Name)
 			if err != nil {
@@ -136,10 +136,10 @@ var repositoryCases = map[string]func(*testing.T, store){
 		r := s.repository("site")
 		s.repositoryOf("other", "site")
 		s.repository("Site")
-		s.refuse(cairn.Conflict, func(tx cairn.Tx) error { return tx.Repositories().Create(newRepository("acme", "site")) })
+		s.refuse(cairn.Conflict, func(tx cairn.Tx) error { _, err := tx.Repositories().Create(newRepository("acme", "site")); return err })
 		same := newRepository("acme", "another")
 		same.RepositoryKey = r.RepositoryKey
-		s.refuse(cairn.Conflict, func(tx cairn.Tx) error { return tx.Repositories().Create(same) })
+		s.refuse(cairn.Conflict, func(tx cairn.Tx) error { _, err := tx.Repositories().Create(same); return err })
 	},
 	"listed in byte order, by page and by query": func(t *testing.T, s store) {
 		names := []cairn.RepositoryName{"100%", "A", "B/b", "a", "a/b", "a_b", "ab", "É", "é"}

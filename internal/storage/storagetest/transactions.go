@@ -22,7 +22,7 @@ func everything(tx cairn.Tx, name cairn.RepositoryName) (cairn.RepositoryKey, er
 	if err := tx.Keys().Add(cairn.PublicKey{Organization: "acme", ID: string(name)}); err != nil {
 		return r.RepositoryKey, err
 	}
-	if err := tx.Repositories().Create(r); err != nil {
+	if _, err := tx.Repositories().Create(r); err != nil {
 		return r.RepositoryKey, err
 	}
 	return r.RepositoryKey, advanced(tx, r.RepositoryKey, func(tx cairn.Tx, version int64) error {
@@ -158,7 +158,7 @@ var transactionCases = map[string]func(*testing.T, store){
 			"organizations delete": func(tx cairn.Tx) error { return tx.Organizations().Delete("o") },
 			"keys add":             func(tx cairn.Tx) error { return tx.Keys().Add(cairn.PublicKey{Organization: "acme", ID: "k"}) },
 			"keys revoke":          func(tx cairn.Tx) error { return tx.Keys().Revoke("acme", "k", day(1)) },
-			"create":               func(tx cairn.Tx) error { return tx.Repositories().Create(newRepository("acme", "x")) },
+			"create":               func(tx cairn.Tx) error { _, err := tx.Repositories().Create(newRepository("acme", "x")); return err },
 			"advance":              func(tx cairn.Tx) error { _, err := tx.Repositories().Advance(key); return err },
 			"default branch":       func(tx cairn.Tx) error { return tx.Repositories().SetDefaultBranch(key, "refs/heads/x") },
 			"fence":                func(tx cairn.Tx) error { _, err := tx.Repositories().SetFence(key); return err },
@@ -245,7 +245,8 @@ var transactionCases = map[string]func(*testing.T, store){
 		s.write(key, func(tx cairn.Tx, version int64) error {
 			_, err := tx.Refs().Get(key, "refs/heads/none")
 			same(t, "absent ref", cairn.KindOf(err), cairn.NotFound)
-			same(t, "taken name", cairn.KindOf(tx.Repositories().Create(newRepository("acme", "site"))), cairn.Conflict)
+			_, err = tx.Repositories().Create(newRepository("acme", "site"))
+			same(t, "taken name", cairn.KindOf(err), cairn.Conflict)
 			return tx.Refs().Update(key, version, day(1), []cairn.RefUpdate{{Name: "refs/heads/a", New: id(1)}})
 		})
 		same(t, "number of refs", len(s.refs(key)), 1)

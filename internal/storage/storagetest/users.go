@@ -282,7 +282,7 @@ var roleCases = map[string]func(*testing.T, store){
 		s.repository("hidden")
 		fork := newRepository("acme", "fork")
 		fork.Parent = one.Repository
-		s.update(func(tx cairn.Tx) error { return tx.Repositories().Create(fork) })
+		s.update(func(tx cairn.Tx) error { _, err := tx.Repositories().Create(fork); return err })
 		for _, r := range []cairn.Repository{one, two} {
 			s.refuse(cairn.Internal, func(tx cairn.Tx) error { return tx.Repositories().Describe(r.RepositoryKey, "", true) })
 			s.update(func(tx cairn.Tx) error {

@@ -90,7 +90,16 @@ var webhookCases = map[string]func(*testing.T, store){
 		}
 		same(t, "with its own", isWatched(r), true)
 		same(t, "with that of another", isWatched(other), false)
+		create := func(name cairn.RepositoryName) (watched bool) {
+			s.update(func(tx cairn.Tx) (err error) {
+				watched, err = tx.Repositories().Create(newRepository("acme", name))
+				return err
+			})
+			return watched
+		}
+		same(t, "new, without that of all", create("new"), false)
 		s.update(func(tx cairn.Tx) error { return tx.Webhooks().Create(newWebhook("all", "")) })
+		same(t, "new, with that of all", create("newer"), true)
 		same(t, "with that of all", isWatched(other), true)
 		sameList(t, "watching", hooks(r), []cairn.WebhookID{"all", "own"})
 		sameList(t, "watching another", hooks(other), []cairn.WebhookID{"all"})
