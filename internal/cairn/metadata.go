@@ -38,6 +38,19 @@ type Metadata interface {
 	Close() error
 }
 
+// RowMarks is what a Metadata may offer beside: to tell without a transaction that
+// a repository's row is as it was. A read then costs none.
+type RowMarks interface {
+	// RowMark returns the mark of a repository, which need not exist. It grows
+	// with every Update of this store that may have changed the repository's row,
+	// before that Update returns, and now and then without a reason. So if it is
+	// the same as before a View began, the row is the one that the View saw.
+	//
+	// It is safe for concurrent use, in Views and Updates too. The Update that is
+	// under way adds exactly one for all that it does to a row.
+	RowMark(RepositoryKey) uint64
+}
+
 // Tx is a transaction, its records grouped by noun. In a View the methods that
 // write return an error.
 //

@@ -31,8 +31,10 @@ type Update struct {
 func (s *Store) Apply(ctx context.Context, key cairn.RepositoryKey, updates ...Update) (cairn.Repository, error) {
 	var repo cairn.Repository
 	var now time.Time
+	var mark uint64
 	err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) error {
 		now = s.options.Now().UTC() // in turn: times grow with versions
+		mark = s.rowMark(key)
 		var err error
 		if repo, err = tx.Repositories().Advance(key); err != nil {
 			return err
@@ -52,7 +54,12 @@ func (s *Store) Apply(ctx context.Context, key cairn.RepositoryKey, updates ...U
 		all.Packs = append(all.Packs, u.Packs...)
 		all.Refs = append(all.Refs, u.Refs...)
 	}
-	s.remember(ctx, repo, all, cairn.Ref{CreatedAt: now, Created: repo.Version})
+	next := s.remember(ctx, repo, all, cairn.Ref{CreatedAt: now, Created: repo.Version})
+	defer next.Close()
+	// This write itself adds one; else there was another one.
+	if next != nil && s.rowMark(key) == mark+1 {
+		s.snapshots.mark(next, mark+1)
+	}
 	return repo, nil
 }
 
@@ -91,32 +98,33 @@ func checkFence(repo cairn.Repository, since int64) error {
 }
 
 // remember makes the state after a write the one that the next reader finds
-// ready, if the state before it is at hand.
-func (s *Store) remember(ctx context.Context, repo cairn.Repository, u Update, at cairn.Ref) {
+// ready, if the state before it is at hand, and returns it; else nil.
+func (s *Store) remember(ctx context.Context, repo cairn.Repository, u Update, at cairn.Ref) *Snapshot {
 	before := s.snapshots.at(repo.RepositoryKey, repo.Version-1)
 	if before == nil {
-		return
+		return nil
 	}
 	defer before.Close()
 	for _, p := range u.Packs {
 		if !p.Inline() && !s.isOpen(repo.Organization, p) {
 			// The organization may have this pack under another key: let the
 			// next reader ask.
-			return
+			return nil
 		}
 	}
 	next := before.derive(repo, u.Refs, u.Packs, at)
-	defer next.Close()
 	for i, p := range u.Packs {
 		if p.Inline() {
 			if err := next.inline(u.Packs[i].Pack); err != nil {
 				s.options.Logger.Error("new pack cannot be read", "pack", p.ID, "error", err)
-				return
+				next.Close()
+				return nil
 			}
 		}
 	}
 	next.inheritReach(context.WithoutCancel(ctx), before, u.Refs)
 	s.snapshots.put(next)
+	return next
 }
 
 func (sn *Snapshot) inline(info cairn.Pack) error {

@@ -142,36 +142,77 @@ func (sn *Snapshot) isChild(ctx context.Context, child, parent git.ObjectID) boo
 type snapshotCache struct {
 	mu    sync.Mutex
 	limit int
-	items map[cairn.RepositoryKey]*list.Element // of *Snapshot
+	items map[cairn.RepositoryKey]*list.Element // of *keptSnapshot
+	names map[orgName]cairn.RepositoryKey       // of the items that are living
 	used  list.List                             // most recently used first
+}
+
+// keptSnapshot is the last state of a repository that is known.
+type keptSnapshot struct {
+	*Snapshot
+	// isMarked tells that this was the present state when the mark of the
+	// repository's row was that one, and is as long as it is.
+	isMarked bool
+	mark     uint64
+}
+
+type orgName struct {
+	organization cairn.OrganizationID
+	name         cairn.RepositoryName
 }
 
 // get returns the kept state of the repository, for one more user, if it is
 // the state of that row or one that a later write made.
 func (c *snapshotCache) get(row cairn.Repository) *Snapshot {
-	return c.find(row.RepositoryKey, func(kept cairn.Repository) bool {
-		return kept.Version >= row.Version && kept.DeletedAt.Equal(row.DeletedAt)
+	return c.find(row.RepositoryKey, func(kept *keptSnapshot) bool {
+		return kept.repo.Version >= row.Version && kept.repo.DeletedAt.Equal(row.DeletedAt)
 	})
 }
 
 // at returns the kept state if it is of that very version.
 func (c *snapshotCache) at(key cairn.RepositoryKey, version int64) *Snapshot {
-	return c.find(key, func(kept cairn.Repository) bool { return kept.Version == version })
+	return c.find(key, func(kept *keptSnapshot) bool { return kept.repo.Version == version })
 }
 
-func (c *snapshotCache) find(key cairn.RepositoryKey, good func(cairn.Repository) bool) *Snapshot {
+// marked returns the kept state if it is the present one, the mark of the
+// repository's row being that.
+func (c *snapshotCache) marked(key cairn.RepositoryKey, mark uint64, good func(cairn.Repository) bool) *Snapshot {
+	return c.find(key, func(kept *keptSnapshot) bool { return kept.isMarked && kept.mark == mark && good(kept.repo) })
+}
+
+func (c *snapshotCache) find(key cairn.RepositoryKey, good func(*keptSnapshot) bool) *Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.items[key]
 	if !ok {
 		return nil
 	}
-	sn := e.Value.(*Snapshot)
-	if !good(sn.repo) || !sn.retain() {
+	kept := e.Value.(*keptSnapshot)
+	if !good(kept) || !kept.retain() {
 		return nil
 	}
 	c.used.MoveToFront(e)
-	return sn
+	return kept.Snapshot
+}
+
+// named returns the repository that has, or had of late, that name; the zero
+// key if none is known.
+func (c *snapshotCache) named(org cairn.OrganizationID, name cairn.RepositoryName) cairn.RepositoryKey {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.names[orgName{org, name}]
+}
+
+// mark notes the mark that the row of a kept state had, when or before it was
+// read; nothing if another state is kept by now.
+func (c *snapshotCache) mark(sn *Snapshot, mark uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.items[sn.repo.RepositoryKey]; ok {
+		if kept := e.Value.(*keptSnapshot); kept.Snapshot == sn {
+			kept.isMarked, kept.mark = true, mark
+		}
+	}
 }
 
 // put keeps the snapshot unless a newer state is already kept.
@@ -179,19 +220,17 @@ func (c *snapshotCache) put(sn *Snapshot) {
 	var dropped []*Snapshot
 	c.mu.Lock()
 	if c.items == nil {
-		c.items = map[cairn.RepositoryKey]*list.Element{}
+		c.items, c.names = map[cairn.RepositoryKey]*list.Element{}, map[orgName]cairn.RepositoryKey{}
 	}
-	key := sn.repo.RepositoryKey
-	e, ok := c.items[key]
-	switch {
-	case ok && e.Value.(*Snapshot).repo.Version >= sn.repo.Version && sn.repo.DeletedAt.IsZero():
-	case !sn.retain():
-	case ok:
-		dropped = append(dropped, e.Value.(*Snapshot))
-		e.Value = sn
-		c.used.MoveToFront(e)
-	default:
-		c.items[key] = c.used.PushFront(sn)
+	e, ok := c.items[sn.repo.RepositoryKey]
+	if newer := ok && e.Value.(*keptSnapshot).repo.Version >= sn.repo.Version && sn.repo.DeletedAt.IsZero(); !newer && sn.retain() {
+		if ok {
+			dropped = append(dropped, c.removeLocked(e))
+		}
+		c.items[sn.repo.RepositoryKey] = c.used.PushFront(&keptSnapshot{Snapshot: sn})
+		if sn.repo.DeletedAt.IsZero() {
+			c.names[orgName{sn.repo.Organization, sn.repo.Name}] = sn.repo.RepositoryKey
+		}
 	}
 	for c.used.Len() > c.limit {
 		dropped = append(dropped, c.removeLocked(c.used.Back()))
@@ -203,8 +242,12 @@ func (c *snapshotCache) put(sn *Snapshot) {
 }
 
 func (c *snapshotCache) removeLocked(e *list.Element) *Snapshot {
-	sn := c.used.Remove(e).(*Snapshot)
-	delete(c.items, sn.repo.RepositoryKey)
+	sn := c.used.Remove(e).(*keptSnapshot).Snapshot
+	key := sn.repo.RepositoryKey
+	delete(c.items, key)
+	if name := (orgName{key.Organization, sn.repo.Name}); c.names[name] == key {
+		delete(c.names, name)
+	}
 	return sn
 }
 

@@ -96,6 +96,7 @@ type Store struct {
 	serial  uint64
 
 	snapshots snapshotCache
+	marks     cairn.RowMarks // nil if the Metadata has none
 	responses responseCache
 	past      pastStates
 	views     keptViews
@@ -121,12 +122,13 @@ type objectKey struct {
 // crashed process left there.
 func Open(o Options) (*Store, error) {
 	o = o.withDefaults()
+	marks, _ := o.Metadata.(cairn.RowMarks)
 	o.Metadata = cairn.StoringReceipts(o.Metadata)
 	if err := emptyDir(o.ScratchDir); err != nil {
 		return nil, fmt.Errorf("scratch directory: %w", err)
 	}
 	s := &Store{
-		options: o, packs: map[packKey]*openPack{},
+		options: o, marks: marks, packs: map[packKey]*openPack{},
 		repacks: map[cairn.RepositoryKey]map[cairn.PackID]bool{}, packObjects: gitPackObjects,
 	}
 	s.snapshots.limit = o.Snapshots
@@ -210,7 +212,12 @@ func (s *Store) Stats() Stats {
 // Snapshot opens the present state of the living repository of that name,
 // NotFound if there is none. It sees every Apply that returned before.
 func (s *Store) Snapshot(ctx context.Context, org cairn.OrganizationID, name cairn.RepositoryName) (*Snapshot, error) {
-	return s.open(ctx, func(tx cairn.Tx) (cairn.Repository, error) {
+	key := s.snapshots.named(org, name)
+	sn := s.known(ctx, key, func(r cairn.Repository) bool { return r.Name == name && r.DeletedAt.IsZero() })
+	if sn != nil {
+		return sn, nil
+	}
+	return s.open(ctx, key, func(tx cairn.Tx) (cairn.Repository, error) {
 		return tx.Repositories().Find(org, name)
 	})
 }
@@ -218,23 +225,55 @@ func (s *Store) Snapshot(ctx context.Context, org cairn.OrganizationID, name cai
 // SnapshotOf opens the present state of a repository by its key, a deleted
 // one too.
 func (s *Store) SnapshotOf(ctx context.Context, key cairn.RepositoryKey) (*Snapshot, error) {
-	return s.open(ctx, func(tx cairn.Tx) (cairn.Repository, error) {
+	if sn := s.known(ctx, key, func(cairn.Repository) bool { return true }); sn != nil {
+		return sn, nil
+	}
+	return s.open(ctx, key, func(tx cairn.Tx) (cairn.Repository, error) {
 		return tx.Repositories().Get(key)
 	})
+}
+
+// known returns the present state of a repository without a View, or nil if it
+// takes one: the kept state, if no write to the repository's row has ended since
+// it was found to be the present one.
+func (s *Store) known(ctx context.Context, key cairn.RepositoryKey, good func(cairn.Repository) bool) *Snapshot {
+	if s.marks == nil || ctx.Err() != nil {
+		return nil
+	}
+	sn := s.snapshots.marked(key, s.marks.RowMark(key), good)
+	if sn != nil && sn.load(ctx) != nil {
+		sn.Close()
+		return nil
+	}
+	return sn
+}
+
+// rowMark returns the mark of a repository's row; 0 without marks.
+func (s *Store) rowMark(key cairn.RepositoryKey) uint64 {
+	if s.marks == nil {
+		return 0
+	}
+	return s.marks.RowMark(key)
 }
 
 // openAttempts bounds how often open starts again because the packs of the
 // state that it read were collected before it held them.
 const openAttempts = 10
 
-func (s *Store) open(ctx context.Context, find func(cairn.Tx) (cairn.Repository, error)) (*Snapshot, error) {
+// open opens the present state of the repository that find finds. The key may
+// be known before, or be another one.
+func (s *Store) open(ctx context.Context, key cairn.RepositoryKey, find func(cairn.Tx) (cairn.Repository, error)) (*Snapshot, error) {
 	for attempt := 1; ; attempt++ {
+		mark := s.rowMark(key) // before the View, else it may be of a later row
 		sn, err := s.read(ctx, find)
 		if err != nil {
 			return nil, err
 		}
 		if err = sn.load(ctx); err == nil {
 			s.snapshots.put(sn)
+			if sn.repo.RepositoryKey == key {
+				s.snapshots.mark(sn, mark)
+			}
 			return sn, nil
 		}
 		sn.Close()

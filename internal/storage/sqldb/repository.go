@@ -89,6 +89,7 @@ func (t repositories) Get(key cairn.RepositoryKey) (cairn.Repository, error) {
 }
 
 func (t repositories) Advance(key cairn.RepositoryKey) (cairn.Repository, error) {
+	t.touch(key)
 	found, isWatched := false, false
 	var r cairn.Repository
 	err := t.query(Write, `UPDATE repositories SET version = version + 1
@@ -235,6 +236,7 @@ func lowerASCII(s string) string {
 }
 
 func (t repositories) Delete(key cairn.RepositoryKey, at time.Time) error {
+	t.touch(key)
 	n, err := t.exec(`UPDATE repositories SET deleted_at = $1 WHERE organization = $2 AND id = $3 AND deleted_at IS NULL`,
 		micros(at), string(key.Organization), string(key.Repository))
 	if err != nil {
@@ -260,6 +262,7 @@ func (t repositories) DeletedOf(org cairn.OrganizationID, since time.Time, after
 }
 
 func (t repositories) Restore(key cairn.RepositoryKey) error {
+	t.touch(key)
 	r, err := t.Get(key)
 	if err == nil && (r.DeletedAt.IsZero() || r.DeletedAt.Equal(purging)) {
 		err = errNoRepository
@@ -302,6 +305,7 @@ var purgedTables = []struct{ name, key string }{
 }
 
 func (t repositories) Purge(key cairn.RepositoryKey, at time.Time, rows int) (bool, error) {
+	t.touch(key)
 	org, id := string(key.Organization), string(key.Repository)
 	n, err := t.exec(`UPDATE repositories SET deleted_at = $1 WHERE organization = $2 AND id = $3 AND deleted_at IS NOT NULL`, micros(purging), org, id)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -34,6 +35,7 @@ type Tx struct {
 	ended    bool
 	err      error // why the transaction cannot succeed any more
 	advanced []advance
+	touched  []cairn.RepositoryKey // whose rows may have changed, each once
 }
 
 // advance is a repository that the transaction may write to.
@@ -46,12 +48,27 @@ type advance struct {
 // that is the caller's business. It returns f's error, or, when f returned
 // nil, an error that f should have passed on.
 func Run(ctx context.Context, s *Session, m Mode, f func(cairn.Tx) error) error {
+	_, err := RunTouching(ctx, s, m, f)
+	return err
+}
+
+// RunTouching is Run, and returns the repositories whose rows f changed, each
+// once, if its error is nil.
+func RunTouching(ctx context.Context, s *Session, m Mode, f func(cairn.Tx) error) ([]cairn.RepositoryKey, error) {
 	tx := &Tx{ctx: ctx, session: s, mode: m}
 	defer tx.end()
 	if err := f(tx); err != nil {
-		return err
+		return nil, err
 	}
-	return tx.err
+	return tx.touched, tx.err
+}
+
+// touch notes that the transaction changes a repository's row. Methods that need
+// Advance before need not call it.
+func (t *Tx) touch(key cairn.RepositoryKey) {
+	if !slices.Contains(t.touched, key) {
+		t.touched = append(t.touched, key)
+	}
 }
 
 func (t *Tx) end() { t.ended = true }

@@ -26,6 +26,7 @@ const (
 type writer struct {
 	open      func(context.Context) (*sqldb.Session, error)
 	committed func() // called after each commit, by who has the turn
+	marks     rowMarks
 	batchTime time.Duration
 
 	mu      sync.Mutex
@@ -48,6 +49,9 @@ type batch struct {
 	count int
 	ended chan struct{} // closed when err is final
 	err   error
+	// touched are the repositories whose rows the Updates changed, once for
+	// each of them.
+	touched []cairn.RepositoryKey
 }
 
 // update runs f in a batch and returns when that is committed.
@@ -117,10 +121,12 @@ func (w *writer) isolated(f func(cairn.Tx) error) (err error) {
 		}
 	}()
 	// The context was good when the turn came; from here f is waited for.
-	if err := sqldb.Run(context.Background(), w.session, sqldb.Write, f); err != nil {
+	touched, err := sqldb.RunTouching(context.Background(), w.session, sqldb.Write, f)
+	if err != nil {
 		return err
 	}
 	done = true
+	w.batch.touched = append(w.batch.touched, touched...)
 	if err := w.exec(end); err != nil {
 		return w.fail(err)
 	}
@@ -186,6 +192,10 @@ func (w *writer) commit() {
 		if err := w.drop(); err != nil {
 			b.err = sqldb.Unavailable(errors.Join(b.err, err))
 		}
+	}
+	// Also after a failure, of which nobody knows whether it is one.
+	for _, key := range b.touched {
+		w.marks.grow(key)
 	}
 	close(b.ended)
 	if b.err == nil && w.committed != nil {

@@ -37,6 +37,7 @@ func TestMetadata(t *testing.T, open func(testing.TB) cairn.Metadata) {
 		{"Users", userCases},
 		{"Roles", roleCases},
 		{"SSHKeys", sshKeyCases},
+		{"RowMarks", rowMarkCases},
 		{"Transactions", transactionCases},
 		{"Concurrency", concurrencyCases},
 		{"Model", modelCases},
