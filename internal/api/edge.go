@@ -34,6 +34,9 @@ type EdgeOptions struct {
 	// Scratch makes the files, without a name, in which long answers wait for
 	// slow clients; nil keeps them in memory.
 	Scratch func() (*os.File, error)
+	// Fail answers requests that next does not see, or does not answer: refused
+	// by the Gate, or ended by a panic; nil means the function Fail.
+	Fail func(http.ResponseWriter, *http.Request, error)
 	// Observe is told of every request that ended; nil is fine.
 	Observe func(method, route string, status int, took time.Duration)
 }
@@ -43,6 +46,9 @@ type EdgeOptions struct {
 // Nothing that a caller sends but the method gets into the log unescaped, and
 // no address or header at all: they hold credentials.
 func Edge(next http.Handler, o EdgeOptions) http.Handler {
+	if o.Fail == nil {
+		o.Fail = Fail
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		note := &note{id: requestID(r), unlimited: r.Context()}
 		out := &recorder{ResponseWriter: w, scratch: o.Scratch}
@@ -63,7 +69,7 @@ func Edge(next http.Handler, o EdgeOptions) http.Handler {
 			if failure != nil && failure != http.ErrAbortHandler { //nolint:errorlint // what was panicked with
 				note.err = fmt.Errorf("panic: %v\n%s", failure, debug.Stack())
 				if !out.wrote {
-					Fail(out, r, note.err)
+					o.Fail(out, r, note.err)
 					failure = nil
 				}
 			}
@@ -74,7 +80,7 @@ func Edge(next http.Handler, o EdgeOptions) http.Handler {
 			drain(out, r)
 		}()
 		if err != nil {
-			Fail(out, r, err)
+			o.Fail(out, r, err)
 			return
 		}
 		next.ServeHTTP(out, r)

@@ -32,6 +32,8 @@ type Config struct {
 
 	EgressAllow []netip.Prefix `name:"egress-allow" default:"" help:"private address ranges that upstreams and webhooks may reach, over plain http too"`
 
+	StrictMoves bool `name:"strict-bookmark-moves" default:"false" help:"Mesa API: move bookmarks forward only, unless a request has allow_backwards, as its clients from 0.43 on expect"`
+
 	TLSCert       string `name:"tls-cert" default:"" help:"certificate chain in PEM, to serve HTTPS"`
 	TLSKey        string `name:"tls-key" default:"" help:"private key in PEM of tls-cert"`
 	TLSSelfSigned bool   `name:"tls-self-signed" default:"false" help:"serve HTTPS with a certificate of an own authority, kept in the data directory"`

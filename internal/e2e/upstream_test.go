@@ -16,15 +16,9 @@ import (
 // stock git does it, to who knows the password.
 func newUpstream(t *testing.T) (*gittest.HTTPServer, *gittest.Repo) {
 	t.Helper()
-	root := t.TempDir()
-	dir := filepath.Join(root, "team", "app.git")
-	if err := os.MkdirAll(filepath.Join(dir, "hooks"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	gittest.Git(t, dir, "init", "-q", "--bare", ".")
-	repo := gittest.Open(t, dir)
+	served := gittest.ServeHTTP(t, t.TempDir())
+	repo := served.Host(t, "team/app")
 	repo.Commit("main", "first", gittest.Files{"a": "1\n"})
-	served := gittest.ServeHTTP(t, root)
 	served.Username, served.Password = "bot", "sesame"
 	return served, repo
 }

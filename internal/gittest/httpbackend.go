@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ type HTTPServer struct {
 	// OldProtocol makes the server know versions 0 and 1 only.
 	OldProtocol bool
 
+	root   string
 	mu     sync.Mutex
 	log    []string
 	before func(w http.ResponseWriter, r *http.Request) bool
@@ -32,7 +34,7 @@ type HTTPServer struct {
 // test.
 func ServeHTTP(t testing.TB, root string) *HTTPServer {
 	t.Helper()
-	s := &HTTPServer{}
+	s := &HTTPServer{root: root}
 	backend := filepath.Join(Git(t, root, "--exec-path"), "git-http-backend")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.serve(w, r, &cgi.Handler{
@@ -45,6 +47,17 @@ func ServeHTTP(t testing.TB, root string) *HTTPServer {
 	t.Cleanup(server.Close)
 	s.URL = server.URL
 	return s
+}
+
+// Host makes an empty bare repository that the server has at /name.git.
+func (s *HTTPServer) Host(t testing.TB, name string) *Repo {
+	t.Helper()
+	dir := filepath.Join(s.root, filepath.FromSlash(name)+".git")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	Git(t, dir, "init", "-q", "--bare", ".")
+	return Open(t, dir)
 }
 
 // Intercept sets what sees each request before git does, and may answer it: it

@@ -28,9 +28,9 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/api/v1/", byCredential(gogsFace, storage))
 	mux.Handle("/gogs/api/v1/", http.StripPrefix("/gogs", gogsFace))
 	mux.Handle("/codestorage/api/", http.StripPrefix("/codestorage", storage))
-	mesaFace := mesa.New(s.service, mesa.Options{ExternalURL: s.ExternalURL()})
+	mesaFace := mesa.New(s.service, mesa.Options{ExternalURL: s.ExternalURL(), StrictMoves: s.config.StrictMoves})
 	mux.Handle("/v1/", mesaFace)
-	mux.Handle("/mesa/v1/", http.StripPrefix("/mesa", mesaFace))
+	mux.Handle(mesa.Prefix+"/", http.StripPrefix(mesa.Prefix, mesaFace))
 	arts := codearts.New(s.service, codearts.Options{ExternalURL: s.ExternalURL(), Scratch: s.store.Scratch})
 	mux.Handle("/admin/v1/", admin.New(s.service, auth))
 	mux.HandleFunc("GET /healthz", healthz)
@@ -52,6 +52,16 @@ func (s *Server) routes() http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// fail answers a request that no face sees, in the shape of the face that it is
+// for.
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	if mesa.Matches(r.URL.Path) {
+		mesa.Fail(w, r, err)
+		return
+	}
+	api.Fail(w, r, err)
 }
 
 // byCredential tells apart the two faces that share a prefix: by the credential

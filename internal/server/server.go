@@ -523,6 +523,7 @@ func (s *Server) edge() http.Handler {
 		Pace:      api.Pace{Stall: s.config.StallTimeout, Rate: int64(s.config.MinRate)},
 		Uncounted: isHealthCheck,
 		Scratch:   s.store.Scratch,
+		Fail:      fail,
 		Observe:   s.metrics.observe,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -6,14 +6,21 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/cairn-storage/cairn/internal/admission"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/git"
 )
 
-// allNames is the pattern that every name matches.
-const allNames = "*"
+// AllRefs is the pattern that every name matches.
+const AllRefs = "*"
+
+// syncIDPrefix begins the ids of runs as they are shown.
+const syncIDPrefix = "sync_"
+
+// PublicSyncID is the id of a run as it is shown and sent.
+func PublicSyncID(id cairn.SyncRunID) string { return syncIDPrefix + string(id) }
 
 // maxWaitingSyncs is how many runs of one repository may wait.
 const maxWaitingSyncs = 20
@@ -102,7 +109,7 @@ func (s *Service) requestFollow(tx cairn.Tx, repo cairn.Repository) error {
 			return err
 		}
 	}
-	run := cairn.SyncRun{Direction: cairn.Pull, Follow: true, Branches: allNames, Tags: allNames}
+	run := cairn.SyncRun{Direction: cairn.Pull, Follow: true, Branches: AllRefs, Tags: AllRefs}
 	waiting, err := tx.Upstreams().Waiting(repo.RepositoryKey)
 	if err != nil {
 		return err
@@ -185,8 +192,9 @@ func (s *Service) SyncRuns(ctx context.Context, who cairn.Actor, name cairn.Repo
 	return page, err
 }
 
-// SyncRun returns a run of a repository that the log still has.
-func (s *Service) SyncRun(ctx context.Context, who cairn.Actor, name cairn.RepositoryName, id cairn.SyncRunID) (run cairn.SyncRun, err error) {
+// SyncRun returns a run of a repository that the log still has, by its public
+// id.
+func (s *Service) SyncRun(ctx context.Context, who cairn.Actor, name cairn.RepositoryName, id string) (run cairn.SyncRun, err error) {
 	if err := authorize(who, name, cairn.GitRead); err != nil {
 		return run, err
 	}
@@ -195,9 +203,10 @@ func (s *Service) SyncRun(ctx context.Context, who cairn.Actor, name cairn.Repos
 		if err != nil {
 			return err
 		}
-		run, err = tx.Upstreams().Run(repo.RepositoryKey, id)
-		if errors.Is(err, cairn.NotFound) {
-			return cairn.Errorf(cairn.NotFound, "sync %q not found", cairn.Clip(string(id)))
+		stored, ok := strings.CutPrefix(id, syncIDPrefix)
+		run, err = tx.Upstreams().Run(repo.RepositoryKey, cairn.SyncRunID(stored))
+		if !ok || errors.Is(err, cairn.NotFound) {
+			return cairn.Errorf(cairn.NotFound, "sync %q not found", cairn.Clip(id))
 		}
 		return err
 	})

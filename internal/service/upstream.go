@@ -343,7 +343,7 @@ func (s *Service) PullUpstream(ctx context.Context, who cairn.Actor, name cairn.
 		if repo.Upstream.Follows() {
 			return s.requestFollow(tx, repo)
 		}
-		_, err = s.enqueueForward(tx, repo, SyncRequest{cairn.Pull, allNames, allNames})
+		_, err = s.enqueueForward(tx, repo, SyncRequest{cairn.Pull, AllRefs, AllRefs})
 		return err
 	})
 	if err != nil {

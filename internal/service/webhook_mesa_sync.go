@@ -16,9 +16,9 @@ const (
 	mesaSyncFailed     cairn.EventType = "sync.failed"
 )
 
-// mesaSync is what events tell of an exchange with an upstream. What is null
-// depends on the status.
-type mesaSync struct {
+// MesaSync is an exchange with an upstream as the Mesa API and its events show
+// it. What is null depends on the status.
+type MesaSync struct {
 	ID         string              `json:"id"`
 	RepoID     string              `json:"repo_id"`
 	Direction  cairn.SyncDirection `json:"direction"`
@@ -41,6 +41,8 @@ type mesaSyncStats struct {
 	Refs []mesaSyncRef `json:"refs"`
 }
 
+// mesaSyncRef is what became of a ref, under its full name: a tag may be called
+// as a branch is.
 type mesaSyncRef struct {
 	Name    git.RefName       `json:"name"`
 	Before  *string           `json:"before"` // null: it is new
@@ -48,17 +50,24 @@ type mesaSyncRef struct {
 	Outcome cairn.SyncOutcome `json:"outcome"`
 }
 
-// mesaSyncEvents are the events of the statuses that are told of, and their
-// names. Between two attempts a run is in progress.
+// mesaSyncEvents are the events of the statuses, and their names. Between two
+// attempts a run is in progress, which is not told again.
 var mesaSyncEvents = map[cairn.SyncStatus]cairn.EventType{
-	cairn.SyncQueued: mesaSyncQueued, cairn.SyncRunning: mesaSyncInProgress, cairn.SyncSucceeded: mesaSyncCompleted, cairn.SyncFailed: mesaSyncFailed,
+	cairn.SyncQueued: mesaSyncQueued, cairn.SyncRunning: mesaSyncInProgress, cairn.SyncRetrying: mesaSyncInProgress,
+	cairn.SyncSucceeded: mesaSyncCompleted, cairn.SyncFailed: mesaSyncFailed,
 }
 
 // sync tells how far an exchange with an upstream is.
 func (m *mesaMessages) sync(run cairn.SyncRun) error {
-	event := mesaSyncEvents[run.Status]
-	shown := mesaSync{
-		ID: "sync_" + string(run.ID), RepoID: run.Repository.Public(), Direction: run.Direction, Status: strings.TrimPrefix(string(event), "sync."),
+	return m.add(mesaSyncEvents[run.Status], struct {
+		Sync MesaSync `json:"sync"`
+	}{NewMesaSync(run)})
+}
+
+// NewMesaSync shows a run.
+func NewMesaSync(run cairn.SyncRun) MesaSync {
+	shown := MesaSync{
+		ID: PublicSyncID(run.ID), RepoID: run.Repository.Public(), Direction: run.Direction, Status: strings.TrimPrefix(string(mesaSyncEvents[run.Status]), "sync."),
 		Attempt: run.Attempts, Globs: mesaGlobs{run.Branches, run.Tags}, CreatedAt: mesaTime(run.RequestedAt),
 		StartedAt: mesaMoment(run.StartedAt), FinishedAt: mesaMoment(run.EndedAt),
 	}
@@ -71,9 +80,7 @@ func (m *mesaMessages) sync(run cairn.SyncRun) error {
 			shown.Stats.Refs = append(shown.Stats.Refs, newMesaSyncRef(ref))
 		}
 	}
-	return m.add(event, struct {
-		Sync mesaSync `json:"sync"`
-	}{shown})
+	return shown
 }
 
 func newMesaSyncRef(ref cairn.SyncRef) mesaSyncRef {

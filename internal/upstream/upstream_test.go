@@ -19,13 +19,8 @@ import (
 // host makes a bare repository "team/app.git" on a stock server.
 func host(t *testing.T) (*gittest.HTTPServer, *gittest.Repo) {
 	t.Helper()
-	root := t.TempDir()
-	dir := filepath.Join(root, "team", "app.git")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	gittest.Git(t, dir, "init", "-q", "--bare", ".")
-	return gittest.ServeHTTP(t, root), gittest.Open(t, dir)
+	s := gittest.ServeHTTP(t, t.TempDir())
+	return s, s.Host(t, "team/app")
 }
 
 func remote(s *gittest.HTTPServer) Remote {

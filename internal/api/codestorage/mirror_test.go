@@ -5,13 +5,11 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/cairn-storage/cairn/internal/api/apitest"
 	"github.com/cairn-storage/cairn/internal/cairn"
 	"github.com/cairn-storage/cairn/internal/egress"
 	"github.com/cairn-storage/cairn/internal/gittest"
@@ -26,7 +24,6 @@ type mirrors struct {
 	*world
 	t        testing.TB
 	upstream *gittest.HTTPServer
-	root     string // of the upstream's repositories
 	host     string
 	metadata *sqlite.Metadata
 	log      *logged
@@ -50,8 +47,8 @@ func newMirrors(t *testing.T, change ...func(*service.Options)) *mirrors {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &mirrors{t: t, root: t.TempDir(), metadata: metadata, log: &logged{}}
-	m.upstream = gittest.ServeHTTP(t, m.root)
+	m := &mirrors{t: t, metadata: metadata, log: &logged{}}
+	m.upstream = gittest.ServeHTTP(t, t.TempDir())
 	m.host = strings.TrimPrefix(m.upstream.URL, "http://")
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	out := egress.New(egress.Options{Allow: loopback})
@@ -67,15 +64,10 @@ func newMirrors(t *testing.T, change ...func(*service.Options)) *mirrors {
 	return m
 }
 
-// host makes a bare repository on the stock server.
+// hosted makes a bare repository on the stock server.
 func (m *mirrors) hosted(name string) *gittest.Repo {
 	m.t.Helper()
-	dir := filepath.Join(m.root, name+".git")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		m.t.Fatal(err)
-	}
-	gittest.Git(m.t, dir, "init", "-q", "--bare", ".")
-	return gittest.Open(m.t, dir)
+	return m.upstream.Host(m.t, name)
 }
 
 // base is a base_repo of the stock server.
@@ -100,46 +92,10 @@ func (m *mirrors) mirror(name, provider string, auth map[string]any) *repo {
 	return r
 }
 
-// runJobs does the syncs that are due, as a server does; it returns their
-// errors.
+// runJobs does the syncs that are due; it returns their errors.
 func (m *mirrors) runJobs() (failures []error) {
 	m.t.Helper()
-	ctx := m.t.Context()
-	for {
-		var due []cairn.Job
-		now := time.Now()
-		err := m.metadata.View(ctx, func(tx cairn.Tx) (err error) {
-			due, err = tx.Jobs().Due(service.SyncJob, now, nil, 1)
-			return err
-		})
-		if err != nil {
-			m.t.Fatal(err)
-		}
-		if len(due) == 0 {
-			return failures
-		}
-		if err := m.runJob(ctx, due[0].JobKey, now); err != nil {
-			failures = append(failures, err)
-		}
-	}
-}
-
-// runJob claims a job, runs it, and ends it as a worker would, without waiting.
-func (m *mirrors) runJob(ctx context.Context, key cairn.JobKey, now time.Time) error {
-	m.t.Helper()
-	var job cairn.Job
-	m.inUpdate(func(tx cairn.Tx) (err error) {
-		job, err = tx.Jobs().Claim(key, now, now.Add(time.Hour))
-		return err
-	})
-	failed := m.service.RunSync(ctx, job)
-	m.inUpdate(func(tx cairn.Tx) error {
-		if _, again := failed.(*cairn.RetryAt); again {
-			return tx.Jobs().Retry(job, now, failed.Error())
-		}
-		return tx.Jobs().Finish(job)
-	})
-	return failed
+	return apitest.RunJobs(m.t, m.metadata, service.SyncJob, m.service.RunSync)
 }
 
 func (m *mirrors) inUpdate(f func(cairn.Tx) error) {

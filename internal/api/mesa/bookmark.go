@@ -64,8 +64,9 @@ func (f *face) bookmark(w http.ResponseWriter, in *request) error {
 	return api.Write(w, http.StatusOK, showBookmark(found))
 }
 
-// moveBookmark moves a bookmark anywhere, as clients up to 0.42 expect, unless
-// the body says that it must not go backwards, as newer ones do.
+// moveBookmark moves a bookmark. Where the body does not say whether it may go
+// backwards, clients up to 0.42 expect that it may, and newer ones that it may
+// not: the server's setting decides.
 func (f *face) moveBookmark(w http.ResponseWriter, in *request) error {
 	body, err := api.Decode[struct {
 		ChangeID  string `json:"change_id"`
@@ -78,7 +79,11 @@ func (f *face) moveBookmark(w http.ResponseWriter, in *request) error {
 	if err != nil {
 		return err
 	}
-	from, moved, err := f.service.MoveBookmark(in.Context(), in.who, in.repo, in.value("bookmark"), id, body.Backwards == nil || *body.Backwards)
+	backwards := !f.strictMoves
+	if body.Backwards != nil {
+		backwards = *body.Backwards
+	}
+	from, moved, err := f.service.MoveBookmark(in.Context(), in.who, in.repo, in.value("bookmark"), id, backwards)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package mesa
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/cairn-storage/cairn/internal/api"
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -59,9 +60,14 @@ type errorText struct {
 	TraceID string `json:"trace_id,omitempty"`
 }
 
-// fail answers with an error and leaves its cause to the request's line in the
+// Matches tells whether a path is one of this face's.
+func Matches(path string) bool {
+	return strings.HasPrefix(path, prefix) || strings.HasPrefix(path, Prefix+"/")
+}
+
+// Fail answers with an error and leaves its cause to the request's line in the
 // log.
-func fail(w http.ResponseWriter, r *http.Request, err error) {
+func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	api.NoteError(r, err)
 	told := problem{err: err}
 	if given := (*problem)(nil); errors.As(err, &given) {

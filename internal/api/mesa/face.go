@@ -21,21 +21,29 @@ type Options struct {
 	// ExternalURL is what clone addresses begin with, without a slash at its
 	// end.
 	ExternalURL string
+	// StrictMoves lets bookmarks move forward only, unless a request says that
+	// it allows more.
+	StrictMoves bool
 }
 
 // New returns the face's handler. Its paths begin with /v1/.
 func New(svc *service.Service, o Options) http.Handler {
-	return &face{service: svc, auth: api.NewAuth(svc, ""), external: strings.TrimRight(o.ExternalURL, "/")}
+	return &face{service: svc, auth: api.NewAuth(svc, ""), external: strings.TrimRight(o.ExternalURL, "/"), strictMoves: o.StrictMoves}
 }
 
 type face struct {
-	service  *service.Service
-	auth     *api.Auth
-	external string
+	service     *service.Service
+	auth        *api.Auth
+	external    string
+	strictMoves bool
 }
 
-// prefix begins all paths of the face.
-const prefix = "/v1/"
+// prefix begins all paths of the face, and Prefix those that only it has, which
+// the same follows.
+const (
+	prefix = "/v1/"
+	Prefix = "/mesa"
+)
 
 // request is a request whose sender is known.
 type request struct {
@@ -50,49 +58,59 @@ type request struct {
 // value returns what the path has for a name of the route.
 func (in *request) value(name string) string { return in.values[name] }
 
-// route is one operation. Its path is below /v1/; {name} stands for one
-// segment.
+// handler carries out an operation.
+type handler = func(*face, http.ResponseWriter, *request) error
+
+// route is one operation.
 type route struct {
-	method string
-	path   string
-	handle func(*face, http.ResponseWriter, *request) error
+	method   string
+	path     string // below /v1/; {name} stands for one segment
+	segments []string
+	handle   handler
+}
+
+func newRoute(method, path string, handle handler) route {
+	return route{method, path, strings.Split(path, "/"), handle}
 }
 
 // routes is the whole face. Of two paths that fit, the one that comes first is
 // meant, whatever its methods.
 var routes = []route{
-	{"GET", "whoami", (*face).whoami},
-	{"GET", "{org}/api-keys", (*face).listAPIKeys},
-	{"POST", "{org}/api-keys", (*face).createAPIKey},
-	{"PATCH", "{org}/api-keys/{id}", (*face).updateAPIKey},
-	{"DELETE", "{org}/api-keys/{id}", (*face).revokeAPIKey},
+	newRoute("GET", "whoami", (*face).whoami),
+	newRoute("GET", "{org}/api-keys", (*face).listAPIKeys),
+	newRoute("POST", "{org}/api-keys", (*face).createAPIKey),
+	newRoute("PATCH", "{org}/api-keys/{id}", (*face).updateAPIKey),
+	newRoute("DELETE", "{org}/api-keys/{id}", (*face).revokeAPIKey),
 
-	{"GET", "{org}/repos", (*face).listRepositories},
-	{"POST", "{org}/repos", (*face).createRepository},
-	{"PATCH", "{org}/repos/tags", (*face).tagRepositories},
+	newRoute("GET", "{org}/repos", (*face).listRepositories),
+	newRoute("POST", "{org}/repos", (*face).createRepository),
+	newRoute("PATCH", "{org}/repos/tags", (*face).tagRepositories),
 
-	{"GET", "{org}/webhook-targets", (*face).listTargets},
-	{"POST", "{org}/webhook-targets", (*face).createTarget},
-	{"GET", "{org}/webhook-targets/{target}", (*face).targetOf},
-	{"PATCH", "{org}/webhook-targets/{target}", (*face).updateTarget},
-	{"DELETE", "{org}/webhook-targets/{target}", (*face).deleteTarget},
+	newRoute("GET", "{org}/webhook-targets", (*face).listTargets),
+	newRoute("POST", "{org}/webhook-targets", (*face).createTarget),
+	newRoute("GET", "{org}/webhook-targets/{target}", (*face).targetOf),
+	newRoute("PATCH", "{org}/webhook-targets/{target}", (*face).updateTarget),
+	newRoute("DELETE", "{org}/webhook-targets/{target}", (*face).deleteTarget),
 
-	{"GET", "{org}", (*face).organization},
-	{"GET", "{org}/{repo}", (*face).repository},
-	{"PATCH", "{org}/{repo}", (*face).updateRepository},
-	{"DELETE", "{org}/{repo}", (*face).deleteRepository},
-	{"GET", "{org}/{repo}/content", (*face).content},
-	{"GET", "{org}/{repo}/bookmarks", (*face).listBookmarks},
-	{"POST", "{org}/{repo}/bookmarks", (*face).createBookmark},
-	{"POST", "{org}/{repo}/bookmarks/merge", (*face).mergeBookmark},
-	{"GET", "{org}/{repo}/bookmarks/{bookmark}", (*face).bookmark},
-	{"PATCH", "{org}/{repo}/bookmarks/{bookmark}", (*face).moveBookmark},
-	{"DELETE", "{org}/{repo}/bookmarks/{bookmark}", (*face).deleteBookmark},
-	{"GET", "{org}/{repo}/changes", (*face).listChanges},
-	{"POST", "{org}/{repo}/changes", (*face).createChange},
-	{"GET", "{org}/{repo}/changes/{change}", (*face).change},
-	{"PATCH", "{org}/{repo}/changes/{change}", (*face).updateChange},
-	{"GET", "{org}/{repo}/diff", (*face).diff},
+	newRoute("GET", "{org}", (*face).organization),
+	newRoute("GET", "{org}/{repo}", (*face).repository),
+	newRoute("PATCH", "{org}/{repo}", (*face).updateRepository),
+	newRoute("DELETE", "{org}/{repo}", (*face).deleteRepository),
+	newRoute("GET", "{org}/{repo}/content", (*face).content),
+	newRoute("GET", "{org}/{repo}/bookmarks", (*face).listBookmarks),
+	newRoute("POST", "{org}/{repo}/bookmarks", (*face).createBookmark),
+	newRoute("POST", "{org}/{repo}/bookmarks/merge", (*face).mergeBookmark),
+	newRoute("GET", "{org}/{repo}/bookmarks/{bookmark}", (*face).bookmark),
+	newRoute("PATCH", "{org}/{repo}/bookmarks/{bookmark}", (*face).moveBookmark),
+	newRoute("DELETE", "{org}/{repo}/bookmarks/{bookmark}", (*face).deleteBookmark),
+	newRoute("GET", "{org}/{repo}/changes", (*face).listChanges),
+	newRoute("POST", "{org}/{repo}/changes", (*face).createChange),
+	newRoute("GET", "{org}/{repo}/changes/{change}", (*face).change),
+	newRoute("PATCH", "{org}/{repo}/changes/{change}", (*face).updateChange),
+	newRoute("GET", "{org}/{repo}/diff", (*face).diff),
+	newRoute("GET", "{org}/{repo}/upstream/syncs", (*face).listSyncs),
+	newRoute("POST", "{org}/{repo}/upstream/syncs", (*face).requestSync),
+	newRoute("GET", "{org}/{repo}/upstream/syncs/{sync}", (*face).sync),
 }
 
 // ServeHTTP answers a request under /v1/. Paths are told apart segment by
@@ -103,12 +121,12 @@ func (f *face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case len(allowed) == 0:
 		api.NoteRoute(r, "unknown")
-		fail(w, r, cairn.Errorf(cairn.NotFound, "no such route: %s %q", cairn.Clip(r.Method), cairn.Clip(r.URL.Path)))
+		Fail(w, r, cairn.Errorf(cairn.NotFound, "no such route: %s %q", cairn.Clip(r.Method), cairn.Clip(r.URL.Path)))
 		return
 	case found == nil:
 		api.NoteRoute(r, "unknown")
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		fail(w, r, &problem{status: http.StatusMethodNotAllowed, code: "METHOD_NOT_ALLOWED",
+		Fail(w, r, &problem{status: http.StatusMethodNotAllowed, code: "METHOD_NOT_ALLOWED",
 			err: cairn.Errorf(cairn.Invalid, "method %s is not for this route; use %s", cairn.Clip(r.Method), strings.Join(allowed, " or "))})
 		return
 	}
@@ -118,7 +136,7 @@ func (f *face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = found.handle(f, w, in)
 	}
 	if err != nil {
-		fail(w, r, err)
+		Fail(w, r, err)
 	}
 }
 
@@ -131,7 +149,7 @@ func find(method string, segments []string) (found *route, allowed []string) {
 	for i := range routes {
 		route := &routes[i]
 		switch {
-		case meant != "" && route.path != meant, meant == "" && !fits(route.path, segments):
+		case meant != "" && route.path != meant, meant == "" && !route.fits(segments):
 			continue
 		}
 		meant = route.path
@@ -143,14 +161,15 @@ func find(method string, segments []string) (found *route, allowed []string) {
 	return found, allowed
 }
 
-// fits tells whether segments are of a route's path.
-func fits(path string, segments []string) bool {
-	pattern := strings.Split(path, "/")
-	if len(pattern) != len(segments) {
+// fits tells whether segments are of the route's path. A reserved name is none
+// of a repository: what is below it is not served, or has a route of its own.
+func (r *route) fits(segments []string) bool {
+	if len(r.segments) != len(segments) {
 		return false
 	}
-	for i, p := range pattern {
-		if p[0] != '{' && p != segments[i] || segments[i] == "" {
+	for i, p := range r.segments {
+		switch {
+		case segments[i] == "", p[0] != '{' && p != segments[i], p == "{repo}" && reservedNames[segments[i]]:
 			return false
 		}
 	}
@@ -168,7 +187,7 @@ func (f *face) identify(r *http.Request, route *route, path string) (*request, e
 		return nil, cairn.Errorf(cairn.Invalid, "the query of the address is malformed")
 	}
 	segments := strings.Split(path, "/")
-	for i, p := range strings.Split(route.path, "/") {
+	for i, p := range route.segments {
 		if p[0] != '{' {
 			continue
 		}

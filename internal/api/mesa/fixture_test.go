@@ -27,6 +27,7 @@ import (
 	"github.com/cairn-storage/cairn/internal/service"
 	"github.com/cairn-storage/cairn/internal/storage/dir"
 	"github.com/cairn-storage/cairn/internal/storage/sqlite"
+	"github.com/cairn-storage/cairn/internal/upstream"
 )
 
 // root is the id of the virtual root.
@@ -36,10 +37,11 @@ type object = map[string]any
 
 // world is a server with the organizations acme and evil.
 type world struct {
-	t       testing.TB
-	service *service.Service
-	server  *httptest.Server
-	client  *http.Client // that holds every answer to the document
+	t        testing.TB
+	service  *service.Service
+	metadata cairn.Metadata
+	server   *httptest.Server
+	client   *http.Client // that holds every answer to the document
 }
 
 var document = sync.OnceValue(func() *apitest.Document {
@@ -50,7 +52,7 @@ var document = sync.OnceValue(func() *apitest.Document {
 	return d
 })
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, change ...func(*mesa.Options)) *world {
 	t.Helper()
 	metadata, err := sqlite.OpenMemory(t.Context())
 	if err != nil {
@@ -75,12 +77,20 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outside := egress.New(egress.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	outside := egress.New(egress.Options{Allow: loopback})
 	t.Cleanup(func() { outside.Close() })
 	logger := slog.New(slog.DiscardHandler)
-	w := &world{t: t, service: service.New(service.Options{Store: store, Logger: logger, Secrets: secrets, Egress: outside})}
-	face := mesa.New(w.service, mesa.Options{ExternalURL: "https://git.example.com"})
-	w.server = httptest.NewServer(api.Edge(face, api.EdgeOptions{Logger: logger, Timeout: time.Minute, Gate: admission.New(admission.Options{}), Scratch: store.Scratch}))
+	w := &world{t: t, metadata: metadata, service: service.New(service.Options{
+		Store: store, Logger: logger, Secrets: secrets, Egress: outside,
+		Upstreams: upstream.New(outside.Client(egress.Budget{}), upstream.Options{}), PlainUpstreams: loopback,
+	})}
+	options := mesa.Options{ExternalURL: "https://git.example.com"}
+	for _, c := range change {
+		c(&options)
+	}
+	face := mesa.New(w.service, options)
+	w.server = httptest.NewServer(api.Edge(face, api.EdgeOptions{Logger: logger, Timeout: time.Minute, Gate: admission.New(admission.Options{}), Scratch: store.Scratch, Fail: mesa.Fail}))
 	t.Cleanup(w.server.Close)
 	w.client = w.server.Client()
 	w.client.Transport = &apitest.Transport{Next: w.client.Transport, Document: document(), Mistake: func(err error) { t.Errorf("not as documented: %v", err) }}

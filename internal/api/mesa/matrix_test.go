@@ -60,6 +60,23 @@ var matrix = map[string]access{
 	"GET {org}/{repo}/changes/{change}":        {needs: cairn.ReadAccess, status: 200},
 	"PATCH {org}/{repo}/changes/{change}":      {needs: cairn.WriteAccess, body: object{"message": "m"}, status: 200},
 	"GET {org}/{repo}/diff":                    {needs: cairn.ReadAccess, status: 200},
+	"GET {org}/{repo}/upstream/syncs":          {needs: cairn.ReadAccess, status: 200},
+	"POST {org}/{repo}/upstream/syncs":         {needs: cairn.WriteAccess, body: object{"direction": "pull"}, status: 201},
+	"GET {org}/{repo}/upstream/syncs/{sync}":   {needs: cairn.ReadAccess, status: 200},
+}
+
+// sync asks for a sync of the repository app, whose upstream is nowhere.
+func (w *world) sync() (id string) {
+	w.t.Helper()
+	link := service.RepositoryChange{Upstream: &service.UpstreamChange{URL: "https://git.example.com/a/b.git"}}
+	if _, err := w.service.UpdateRepository(w.t.Context(), w.operator("acme"), "app", link); err != nil {
+		w.t.Fatal(err)
+	}
+	run, err := w.service.RequestSync(w.t.Context(), w.operator("acme"), "app", service.SyncRequest{Direction: cairn.Push})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return service.PublicSyncID(run.ID)
 }
 
 // TestAuthorizationMatrix asks for each route with every kind of credential:
@@ -98,6 +115,9 @@ func TestAuthorizationMatrix(t *testing.T) {
 			}
 			if strings.HasSuffix(path, "/diff") {
 				path += "?base_change_id=" + root + "&head_change_id=" + change.ID.String()
+			}
+			if strings.Contains(path, "/upstream/") {
+				path = strings.Replace(path, "{sync}", w.sync(), 1)
 			}
 			path = strings.NewReplacer("{bookmark}", "mark", "{change}", change.ID.String(), "{target}", "wht_"+string(target.ID), "{org}", "acme", "{repo}", "app", "{id}", service.PublicAPIKeyID(subject.Organization, subject.ID)).Replace(path)
 			if tags, ok := row.body.(object); ok && tags["repo_ids"] != nil {

@@ -18,7 +18,7 @@ type repository struct {
 	Name            string       `json:"name"`
 	DefaultBookmark string       `json:"default_bookmark"`
 	HeadChangeID    string       `json:"head_change_id"`
-	Upstream        *struct{}    `json:"upstream"`
+	Upstream        *upstream    `json:"upstream"`
 	CreatedAt       string       `json:"created_at"`
 	Tags            cairn.Labels `json:"tags"`
 }
@@ -26,7 +26,7 @@ type repository struct {
 func showRepository(who cairn.Actor, r service.LabelledRepository) repository {
 	return repository{
 		ID: r.Repository.Repository.Public(), Org: string(who.Organization.Name), Name: string(r.Name), DefaultBookmark: r.DefaultBranch.Short(),
-		HeadChangeID: r.Head.String(), CreatedAt: timestamp(r.CreatedAt), Tags: orNone(r.Labels),
+		HeadChangeID: r.Head.String(), Upstream: showUpstream(r.Link), CreatedAt: timestamp(r.CreatedAt), Tags: orNone(r.Labels),
 	}
 }
 
@@ -44,14 +44,6 @@ func checkName(name string) error {
 	}
 	if reservedNames[lower] {
 		return cairn.Errorf(cairn.Invalid, "name %q is reserved", name)
-	}
-	return nil
-}
-
-// checkNoUpstream refuses an upstream: they are not served yet.
-func checkNoUpstream(raw json.RawMessage) error {
-	if len(raw) > 0 && string(raw) != "null" {
-		return cairn.Errorf(cairn.Invalid, "upstream is not supported")
 	}
 	return nil
 }
@@ -108,16 +100,23 @@ func (f *face) createRepository(w http.ResponseWriter, in *request) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if err := checkNoUpstream(body.Upstream); err != nil {
-		return err
-	}
-	made, err := f.service.CreateRepository(in.Context(), in.who, service.NewRepository{
-		Name: cairn.RepositoryName(name), DefaultBranch: body.DefaultBookmark, Labels: body.Tags,
-	})
+	wanted := service.NewRepository{Name: cairn.RepositoryName(name), DefaultBranch: body.DefaultBookmark, Labels: body.Tags}
+	upstream, err := parseUpstream(body.Upstream)
 	if err != nil {
 		return err
 	}
-	return api.Write(w, http.StatusCreated, showRepository(in.who, service.LabelledRepository{Repository: made, Labels: body.Tags}))
+	if upstream != nil {
+		wanted.Upstream = *upstream
+	}
+	made, err := f.service.CreateRepository(in.Context(), in.who, wanted)
+	if err != nil {
+		return err
+	}
+	link, err := f.service.UpstreamLink(in.Context(), made)
+	if err != nil {
+		return err
+	}
+	return api.Write(w, http.StatusCreated, showRepository(in.who, service.LabelledRepository{Repository: made, Labels: body.Tags, Link: link}))
 }
 
 func (f *face) repository(w http.ResponseWriter, in *request) error {
@@ -146,7 +145,7 @@ func (f *face) updateRepository(w http.ResponseWriter, in *request) error {
 		name := cairn.RepositoryName(*body.Name)
 		change.Name = &name
 	}
-	if err := checkNoUpstream(body.Upstream); err != nil {
+	if change.Upstream, err = parseUpstream(body.Upstream); err != nil {
 		return err
 	}
 	changed, err := f.service.UpdateRepository(in.Context(), in.who, in.repo, change)
