@@ -155,6 +155,27 @@ func refEvents(version int64, at time.Time, updates ...Update) []cairn.Event {
 	return events
 }
 
+// Begin makes a repository with its first write, in one transaction, all or
+// nothing. create adds its row.
+func (s *Store) Begin(ctx context.Context, key cairn.RepositoryKey, create func(cairn.Tx) error, u Update) (cairn.Repository, error) {
+	var repo cairn.Repository
+	err := s.options.Metadata.Update(ctx, func(tx cairn.Tx) error {
+		if err := create(tx); err != nil {
+			return err
+		}
+		now := s.options.Now().UTC()
+		var err error
+		if repo, err = tx.Repositories().Advance(key); err != nil {
+			return err
+		}
+		if err := u.apply(tx, repo, now); err != nil {
+			return err
+		}
+		return tx.Events().Append(key, refEvents(repo.Version, now, u))
+	})
+	return repo, err
+}
+
 // Fork makes a new repository that shares all packs of another one of the same
 // organization: it costs rows and no bytes, whatever the size. choose makes the
 // fork's row and its first refs from the source's, as they are at the moment of

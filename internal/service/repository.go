@@ -31,6 +31,7 @@ type NewRepository struct {
 	Public        bool // everybody may read it
 	Labels        cairn.Labels
 	Upstream      UpstreamChange // without an address: none
+	First         *FirstCommit   // nil: it is empty
 	// FoldName refuses the name also if there is one that differs by case only.
 	FoldName bool
 	// Number gives it its number at once, in the same transaction: for who shows
@@ -42,7 +43,7 @@ type NewRepository struct {
 // characters of any kind.
 const maxDescription = 8000
 
-// CreateRepository makes an empty repository; Conflict if the name is taken.
+// CreateRepository makes a repository, empty or with a first commit; Conflict if the name is taken.
 // The name of a deleted repository is free again.
 func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewRepository) (cairn.Repository, error) {
 	if err := authorizeNew(who, in.Name); err != nil {
@@ -72,7 +73,7 @@ func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewR
 		}
 		row.Upstream.OnDemand = true
 	}
-	err = s.tell(ctx, func(tx cairn.Tx, told *facts) error {
+	create := func(tx cairn.Tx, told *facts) error {
 		watched, err := addRepository(tx, row, in.FoldName, in.Number)
 		if err == nil && len(labels) > 0 {
 			err = tx.Repositories().SetLabels(row.RepositoryKey, labels)
@@ -84,7 +85,12 @@ func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewR
 			return err
 		}
 		return in.Upstream.changeLogin(tx, s, row.RepositoryKey)
-	})
+	}
+	if in.First != nil {
+		err = s.beginRepository(ctx, who, row, *in.First, create)
+	} else {
+		err = s.tell(ctx, create)
+	}
 	if err != nil {
 		return cairn.Repository{}, creationError(err, in.Name)
 	}

@@ -138,33 +138,17 @@ func (f *Face) create(r *request, project cairn.Project, in newRepository) (cair
 	return f.begin(r, who, name, in)
 }
 
-// begin makes a repository with its first files.
+// begin makes a repository with its first files, if there are any.
 func (f *Face) begin(r *request, who cairn.Actor, name cairn.RepositoryName, in newRepository) (cairn.Repository, error) {
 	files, err := in.files()
 	if err != nil {
 		return cairn.Repository{}, err
 	}
-	made, err := f.service.CreateRepository(r.Context(), who, service.NewRepository{
-		Name: name, DefaultBranch: defaultBranch, Description: in.Description, Public: in.Visibility == public,
-	})
-	if err != nil || len(files) == 0 {
-		return made, err
+	made := service.NewRepository{Name: name, DefaultBranch: defaultBranch, Description: in.Description, Public: in.Visibility == public}
+	if len(files) > 0 {
+		made.First = &service.FirstCommit{CommitInfo: service.CommitInfo{Message: "Initial commit", Author: author(who, "")}, Files: files}
 	}
-	commit := service.CommitRequest{
-		CommitTarget: service.CommitTarget{Branch: defaultBranch},
-		CommitInfo:   service.CommitInfo{Message: "Initial commit", Author: author(who, "")},
-	}
-	contents := make(map[string][]byte, len(files))
-	for path, text := range files {
-		commit.Files = append(commit.Files, service.FileChange{Path: path, ContentID: path})
-		contents[path] = []byte(text)
-	}
-	if _, err = f.commit(r.Context(), who, name, commit, contents); err != nil {
-		// Nobody has its id yet: it goes as if it had never been.
-		_, gone := f.service.DeleteRepository(r.Context(), who, name)
-		return cairn.Repository{}, errors.Join(err, gone)
-	}
-	return made, nil
+	return f.service.CreateRepository(r.Context(), who, made)
 }
 
 // importRepository makes a repository that takes over once what another one has.
@@ -254,14 +238,15 @@ var licenses = map[flexible]string{
 // gitignoreNames are the gitignores that have another name in this API.
 var gitignoreNames = map[string]string{"C#": "VisualStudio", "JavaScript": "Node", "KiCad": "KiCAD"}
 
-// files are the first files of a repository by their paths.
-func (in newRepository) files() (map[string]string, error) {
-	files := make(map[string]string)
+// files are the first files of a repository.
+func (in newRepository) files() (files []service.FirstFile, err error) {
+	add := func(path, text string) { files = append(files, service.FirstFile{Path: path, Text: text}) }
 	if in.EnableReadme == 1 {
-		files["README.md"] = "# " + in.Name + "\n"
+		text := "# " + in.Name + "\n"
 		if in.Description != "" {
-			files["README.md"] += "\n" + in.Description + "\n"
+			text += "\n" + in.Description + "\n"
 		}
+		add("README.md", text)
 	}
 	if name := in.GitignoreID; name != "" {
 		if other, ok := gitignoreNames[name]; ok {
@@ -271,14 +256,14 @@ func (in newRepository) files() (map[string]string, error) {
 		if !ok {
 			return nil, cairn.Errorf(cairn.Invalid, "gitignore_id: there is no %q", cairn.Clip(in.GitignoreID))
 		}
-		files[".gitignore"] = text
+		add(".gitignore", text)
 	}
 	if in.LicenseID != 0 {
 		text, ok := starter.License(licenses[in.LicenseID])
 		if !ok {
 			return nil, cairn.Errorf(cairn.Invalid, "license_id: there is no %d; use 1 to %d", in.LicenseID, len(licenses))
 		}
-		files["LICENSE"] = text
+		add("LICENSE", text)
 	}
 	return files, nil
 }

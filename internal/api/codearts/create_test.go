@@ -13,14 +13,14 @@ func TestEveryStarterHasItsText(t *testing.T) {
 	t.Parallel()
 	for _, name := range gitignoresOfTheService {
 		files, err := newRepository{GitignoreID: name}.files()
-		if err != nil || files[".gitignore"] == "" {
+		if err != nil || len(files) != 1 || files[0].Path != ".gitignore" || files[0].Text == "" {
 			t.Errorf("%s: got %d files, %v", name, len(files), err)
 		}
 	}
 	for id := range licenses {
 		files, err := newRepository{LicenseID: id}.files()
-		if err != nil || len(files["LICENSE"]) < 500 {
-			t.Errorf("license %d: got %d bytes, %v", id, len(files["LICENSE"]), err)
+		if err != nil || len(files) != 1 || len(files[0].Text) < 500 {
+			t.Errorf("license %d: got %v, %v", id, files, err)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package gogs
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -220,12 +219,13 @@ func (f *Face) createRepository(w http.ResponseWriter, in *request, login servic
 	if err := body.check(); err != nil {
 		return err
 	}
-	var files []startFile
+	var first *service.FirstCommit
 	if body.AutoInit {
-		var err error
-		if files, err = startFiles(body); err != nil {
+		files, err := startFiles(body)
+		if err != nil {
 			return err
 		}
+		first = &service.FirstCommit{CommitInfo: service.CommitInfo{Message: "Initial commit", Author: identity(login.User)}, Files: files}
 	}
 	name := cairn.RepositoryName(body.Name)
 	who, err := f.service.OwnerIn(in.Context(), login, org, name)
@@ -233,18 +233,10 @@ func (f *Face) createRepository(w http.ResponseWriter, in *request, login servic
 		return err
 	}
 	made, err := f.service.CreateRepository(in.Context(), who, service.NewRepository{
-		Name: name, Description: body.Description, Public: !body.Private, FoldName: true, Number: true,
+		Name: name, Description: body.Description, Public: !body.Private, FoldName: true, Number: true, First: first,
 	})
 	if err != nil {
 		return nameTaken(err, body.Name, org)
-	}
-	if files != nil {
-		if err := f.start(in.Context(), who, made, identity(login.User), files); err != nil {
-			if _, undone := f.service.DeleteRepository(context.WithoutCancel(in.Context()), who, name); undone != nil {
-				return fmt.Errorf("%w; and it stays: %w", err, undone)
-			}
-			return err
-		}
 	}
 	return f.writeRepository(w, in, http.StatusCreated, made)
 }
@@ -257,18 +249,15 @@ func nameTaken(err error, name, owner string) error {
 	return err
 }
 
-// startFile is a file of the first commit.
-type startFile struct{ path, text string }
-
 // startFiles are the files of the first commit, from texts that exist.
-func startFiles(body newRepository) ([]startFile, error) {
+func startFiles(body newRepository) ([]service.FirstFile, error) {
 	missing := func(what, name string) error {
 		return &problem{http.StatusUnprocessableEntity, fmt.Sprintf("there is no %s %q", what, cairn.Clip(name))}
 	}
 	if body.Readme != "" && body.Readme != "Default" {
 		return nil, missing("readme", body.Readme)
 	}
-	files := []startFile{{"README.md", "# " + body.Name + "\n\n" + body.Description}}
+	files := []service.FirstFile{{Path: "README.md", Text: "# " + body.Name + "\n\n" + body.Description}}
 	if body.Gitignores != "" {
 		var all strings.Builder
 		for name := range strings.SplitSeq(body.Gitignores, ",") {
@@ -278,39 +267,16 @@ func startFiles(body newRepository) ([]startFile, error) {
 			}
 			all.WriteString("# ---> " + name + "\n" + text + "\n")
 		}
-		files = append(files, startFile{".gitignore", all.String()})
+		files = append(files, service.FirstFile{Path: ".gitignore", Text: all.String()})
 	}
 	if body.License != "" {
 		text, ok := starter.License(body.License)
 		if !ok {
 			return nil, missing("license", body.License)
 		}
-		files = append(files, startFile{"LICENSE", text})
+		files = append(files, service.FirstFile{Path: "LICENSE", Text: text})
 	}
 	return files, nil
-}
-
-// start makes the first commit of a repository.
-func (f *Face) start(ctx context.Context, who cairn.Actor, repo cairn.Repository, author service.Identity, files []startFile) error {
-	request := service.CommitRequest{
-		CommitTarget: service.CommitTarget{Branch: repo.DefaultBranch.Short()},
-		CommitInfo:   service.CommitInfo{Message: "Initial commit\n", Author: author},
-	}
-	for _, file := range files {
-		request.Files = append(request.Files, service.FileChange{Path: file.path, ContentID: file.path})
-	}
-	w, err := f.service.BeginCommit(ctx, who, repo.Name, request)
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	for _, file := range files {
-		if err := w.AddChunk(ctx, file.path, []byte(file.text), true); err != nil {
-			return err
-		}
-	}
-	_, err = w.Commit(ctx)
-	return err
 }
 
 type collaborator struct {
