@@ -62,8 +62,10 @@ func (sn *Snapshot) resolveName(ctx context.Context, view View, name string, o R
 		return n
 	}
 	// A full id wins over a ref of the same name, as in git.
-	if id, err := git.ParseObjectID(name); err == nil {
-		return sn.visible(ctx, view, id, name)
+	if len(name) >= git.SHA1.HexSize() { // most names are short, and an error takes longer than all the rest
+		if id, err := git.ParseObjectID(name); err == nil {
+			return sn.visible(ctx, view, id, name)
+		}
 	}
 	candidates := []git.RefName{git.BranchPrefix + git.RefName(name), git.TagPrefix + git.RefName(name), "refs/" + git.RefName(name)}
 	switch {
@@ -136,7 +138,9 @@ func (sn *Snapshot) resolvePrefix(ctx context.Context, view View, prefix string)
 
 // climb applies the suffixes of a revision to a commit.
 func (sn *Snapshot) climb(ctx context.Context, id git.ObjectID, suffix, rev string) (git.ObjectID, error) {
-	unknown := cairn.Errorf(cairn.Invalid, "revision %q: of the suffixes only ~n, ^n and ^{commit} are understood", cairn.Clip(rev))
+	unknown := func() error {
+		return cairn.Errorf(cairn.Invalid, "revision %q: of the suffixes only ~n, ^n and ^{commit} are understood", cairn.Clip(rev))
+	}
 	steps := 0
 	for suffix != "" {
 		op := suffix[0]
@@ -144,7 +148,7 @@ func (sn *Snapshot) climb(ctx context.Context, id git.ObjectID, suffix, rev stri
 		if op == '^' && strings.HasPrefix(suffix, "{") {
 			kind, rest, ok := strings.Cut(suffix[1:], "}")
 			if !ok || kind != "" && kind != "commit" {
-				return id, unknown
+				return id, unknown()
 			}
 			suffix = rest
 			continue
@@ -154,12 +158,12 @@ func (sn *Snapshot) climb(ctx context.Context, id git.ObjectID, suffix, rev stri
 		if digits > 0 {
 			var err error
 			if n, err = strconv.Atoi(suffix[:digits]); err != nil {
-				return id, unknown
+				return id, unknown()
 			}
 		}
 		suffix = suffix[digits:]
 		if suffix != "" && suffix[0] != '~' && suffix[0] != '^' {
-			return id, unknown
+			return id, unknown()
 		}
 		generations, parent := n, 1
 		if op == '^' {

@@ -22,9 +22,8 @@ func (sn *Snapshot) Lookup(ctx context.Context, tree git.ObjectID, path string) 
 	for rest := strings.Trim(path, "/"); rest != ""; {
 		var name string
 		name, rest, _ = strings.Cut(rest, "/")
-		absent := cairn.Errorf(cairn.NotFound, "path %q not found", cairn.Clip(path))
 		if !entry.Mode.IsTree() {
-			return git.TreeEntry{}, absent
+			return git.TreeEntry{}, noPath(path)
 		}
 		data, err := sn.Tree(ctx, entry.ID)
 		if err != nil {
@@ -34,10 +33,14 @@ func (sn *Snapshot) Lookup(ctx context.Context, tree git.ObjectID, path string) 
 		if entry, ok, err = git.FindTreeEntry(sn.format(), data, name); err != nil {
 			return git.TreeEntry{}, err
 		} else if !ok {
-			return git.TreeEntry{}, absent
+			return git.TreeEntry{}, noPath(path)
 		}
 	}
 	return entry, nil
+}
+
+func noPath(path string) error {
+	return cairn.Errorf(cairn.NotFound, "path %q not found", cairn.Clip(path))
 }
 
 // WalkOptions say which part of a tree Walk visits.

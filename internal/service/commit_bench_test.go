@@ -90,3 +90,21 @@ func processorTime(b *testing.B) time.Duration {
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
+
+// BenchmarkOpenFile opens a file of 2,000 by its path, as one read over HTTP does.
+func BenchmarkOpenFile(b *testing.B) {
+	f := newTenants(b)
+	f.create(b, "acme", "r")
+	who := f.actor(b, "acme", "r", cairn.GitRead, cairn.GitWrite)
+	benchCommit(b, f.Service, who, 0, benchFiles, 1)
+	b.ReportAllocs()
+	turn := 0
+	for b.Loop() {
+		turn++
+		file, err := f.OpenFile(b.Context(), who, "r", Revision{}, benchPath(turn*7))
+		if err != nil {
+			b.Fatal(err)
+		}
+		file.Close()
+	}
+}
