@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -13,9 +15,9 @@ import (
 	"time"
 )
 
-// TestKillBeforeAndDuringDelivery kills the server with SIGKILL when commits were
-// acknowledged whose webhook has not been told, and while it is being told of
-// one. Each commit is told of at least once after it, and in order.
+// TestKillBeforeAndDuringDelivery kills the server with SIGKILL when commits and
+// changes were acknowledged whose webhooks have not been told, and while they are
+// being told of one. Each is told of at least once after it, and commits in order.
 func TestKillBeforeAndDuringDelivery(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, "--egress-allow", "127.0.0.0/8")
@@ -28,6 +30,12 @@ func TestKillBeforeAndDuringDelivery(t *testing.T) {
 			t.Fatalf("subscribe: %d %v", status, err)
 		}
 	}
+	m := newMesaClient(s)
+	s.createRepository("changed")
+	var found struct{ ID string }
+	m.call("GET", "acme/changed", "", &found)
+	m.call("POST", "acme/webhook-targets", fmt.Sprintf(`{"url":%q,"events":["change.created"],"repo_ids":[%q]}`, r.URL, found.ID), nil)
+	var changes []string // that were acknowledged
 	for cycle := range 6 {
 		during := cycle%2 == 1
 		r.hold(during)
@@ -39,13 +47,19 @@ func TestKillBeforeAndDuringDelivery(t *testing.T) {
 				}
 				tips[repo] = answer.Result.NewSHA
 			}
+			var made struct{ ID string }
+			m.call("POST", "acme/changed/changes", `{"base_change_id":"zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"}`, &made)
+			changes = append(changes, made.ID)
 		}
 		if during {
-			r.wait("a delivery under way for each", func() bool { return len(r.holding) == len(tips) })
+			r.wait("a delivery under way for each", func() bool { return len(r.holding) == len(tips)+1 })
 		}
 		s.stop(syscall.SIGKILL)
 		r.hold(false)
 		s.start()
+		r.wait("the changes", func() bool {
+			return !slices.ContainsFunc(changes, func(id string) bool { return !r.changes[id] })
+		})
 		r.wait("the tips", func() bool {
 			for repo, tip := range tips {
 				if r.last[repo].After != tip {
@@ -73,6 +87,7 @@ type receiver struct {
 	mu      sync.Mutex
 	changed chan struct{}     // closed and made anew when something changes
 	last    map[string]pushed // of each repository
+	changes map[string]bool   // that were told of
 	again   map[string]int    // how many came again
 	held    chan struct{}     // while it is open nobody is answered; nil: all are
 	holding map[string]bool   // the repositories that wait for an answer
@@ -84,10 +99,48 @@ type pushed struct {
 	Repository struct{ URL string }
 	Before     string
 	After      string
+	Data       struct{ Change struct{ ID string } } // of the Mesa API
+}
+
+// mesaClient calls the Mesa API with a key for everything.
+type mesaClient struct {
+	*server
+	key string
+}
+
+func newMesaClient(s *server) mesaClient {
+	s.t.Helper()
+	lines := strings.Fields(s.cairn("api-key", "create", "--org", "acme", "--scope", "admin"))
+	return mesaClient{s, lines[len(lines)-1]}
+}
+
+// call asks for a path below /v1/, which must go well.
+func (m mesaClient) call(method, path, body string, into any) {
+	m.t.Helper()
+	request, err := http.NewRequestWithContext(m.t.Context(), method, m.url("/v1/"+path), strings.NewReader(body))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+m.key)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode >= 300 {
+		err = errors.New(response.Status)
+	}
+	if err == nil && into != nil {
+		err = json.Unmarshal(text, into)
+	}
+	if err != nil {
+		m.t.Fatalf("%s %s: %v: %s", method, path, err, text)
+	}
 }
 
 func newReceiver(t *testing.T) *receiver {
-	r := &receiver{t: t, changed: make(chan struct{}), last: map[string]pushed{}, again: map[string]int{}, holding: map[string]bool{}}
+	r := &receiver{t: t, changed: make(chan struct{}), last: map[string]pushed{}, changes: map[string]bool{}, again: map[string]int{}, holding: map[string]bool{}}
 	r.Server = httptest.NewServer(r)
 	t.Cleanup(r.Close)
 	t.Cleanup(func() { r.hold(false) })
@@ -107,12 +160,16 @@ func (r *receiver) ServeHTTP(_ http.ResponseWriter, request *http.Request) {
 	repo := p.Repository.URL
 	r.mu.Lock()
 	switch last, ok := r.last[repo]; {
+	case p.Data.Change.ID != "":
+		r.changes[p.Data.Change.ID] = true
 	case ok && p == last:
 		r.again[repo]++
 	case ok && p.Before != last.After, !ok && strings.Trim(p.Before, "0") != "":
 		r.t.Errorf("%s: told of %s on %s after %s", repo, p.After, p.Before, last.After)
 	}
-	r.last[repo] = p
+	if p.Data.Change.ID == "" {
+		r.last[repo] = p
+	}
 	held := r.held
 	if held != nil {
 		r.holding[repo] = true
