@@ -548,11 +548,16 @@ func (r *syncRun) applyAll(ctx context.Context, updates []cairn.RefUpdate) error
 	return nil
 }
 
+// actor is who writes what a run changes here.
+func (r *syncRun) actor() cairn.Actor {
+	return cairn.Actor{Organization: cairn.Organization{ID: r.key.Organization}, Name: syncActor}
+}
+
 // apply moves some of the refs, and notes in the same transaction that it did,
 // and that they are upstream, or are not any more.
 func (r *syncRun) apply(ctx context.Context, updates []cairn.RefUpdate) error {
 	err := r.s.apply(ctx, r.sn, refWrite{
-		Who:     cairn.Actor{Organization: cairn.Organization{ID: r.key.Organization}, Name: syncActor},
+		Who:     r.actor(),
 		Packs:   r.packs,
 		Updates: updates,
 		History: r.objects(),

@@ -87,7 +87,7 @@ func (r *syncRun) settle(ctx context.Context) error {
 		return nil
 	}
 	slices.Sort(there)
-	err := r.s.metadata.Update(ctx, func(tx cairn.Tx) error {
+	err := r.s.tell(ctx, func(tx cairn.Tx, told *facts) error {
 		repo, err := tx.Repositories().Advance(r.key)
 		if err != nil {
 			return err
@@ -96,7 +96,7 @@ func (r *syncRun) settle(ctx context.Context) error {
 			return err
 		}
 		if branch != old {
-			if err := tx.Repositories().SetDefaultBranch(r.key, branch); err != nil {
+			if err := r.setDefaultBranch(tx, repo, branch, told); err != nil {
 				return err
 			}
 		}
@@ -109,6 +109,20 @@ func (r *syncRun) settle(ctx context.Context) error {
 		return err
 	}
 	return r.dropOld(ctx, old)
+}
+
+// setDefaultBranch switches HEAD, and tells webhooks of it.
+func (r *syncRun) setDefaultBranch(tx cairn.Tx, repo cairn.Repository, branch git.RefName, told *facts) error {
+	if err := tx.Repositories().SetDefaultBranch(r.key, branch); err != nil || !repo.Watched {
+		return err
+	}
+	labels, err := tx.Repositories().Labels(r.key)
+	if err != nil {
+		return err
+	}
+	before := repo
+	repo.DefaultBranch = branch
+	return r.s.announceRepository(tx, repo, repositoryEvent{who: r.actor(), kind: repositoryChanged, before: before, labelsBefore: labels}, told)
 }
 
 // dropOld deletes the branch that was the default and is upstream no more.

@@ -117,7 +117,8 @@ func (f *face) updateTarget(w http.ResponseWriter, in *request) error {
 	if err != nil {
 		return err
 	}
-	change := service.WebhookChange{URL: body.URL}
+	goOn := true // the API shows no pause, and has no other call to end one
+	change := service.WebhookChange{URL: body.URL, Active: &goOn}
 	if body.Name.given {
 		change.Name = &body.Name.value // null: none
 	}

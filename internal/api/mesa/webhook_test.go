@@ -39,6 +39,15 @@ func TestWebhookTargets(t *testing.T) {
 	if changed.json["name"] != nil || changed.json["repo_ids"] != nil {
 		t.Errorf("got %s", changed.body)
 	}
+	off := false
+	id := cairn.WebhookID(strings.TrimPrefix(made.json["id"].(string), "wht_"))
+	if paused, err := w.service.UpdateWebhook(t.Context(), w.operator("acme"), cairn.MesaForm, id, service.WebhookChange{Active: &off}); err != nil || paused.Paused == "" {
+		t.Fatalf("%+v, %v", paused, err)
+	}
+	w.want(200, admin, "PATCH", path, object{})
+	if going, err := w.service.Webhook(t.Context(), w.operator("acme"), cairn.MesaForm, id); err != nil || going.Paused != "" {
+		t.Errorf("a paused target is %+v after a change, %v", going, err)
+	}
 	for name, body := range map[string]object{
 		"no address": {}, "no events": {"url": receiver, "events": []string{}}, "an unknown event": {"url": receiver, "events": []string{"repo.sync.started"}},
 		"no repository": {"url": receiver, "repo_ids": []string{}}, "a long name": {"url": receiver, "name": strings.Repeat("n", 256)},
