@@ -11,6 +11,7 @@ import (
 
 	"github.com/cairn-storage/cairn/client"
 	"github.com/cairn-storage/cairn/internal/config"
+	"github.com/cairn-storage/cairn/internal/gittest"
 	"github.com/cairn-storage/cairn/internal/server"
 )
 
@@ -44,7 +45,9 @@ func TestOfficialSDK(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), "node", "run.mjs", s.URL(), key.Key).CombinedOutput()
+	upstream := gittest.ServeHTTP(t, t.TempDir())
+	upstream.Host(t, "upstream").Commit("main", "first", gittest.Files{"a": "1"})
+	out, err := exec.CommandContext(t.Context(), "node", "run.mjs", s.URL(), key.Key, upstream.URL+"/upstream.git").CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

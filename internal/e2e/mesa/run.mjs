@@ -1,5 +1,5 @@
 // The official Mesa SDK and its low-level client, unmodified, against a running
-// server: node run.mjs URL KEY. It ends with status 0 if every
+// server: node run.mjs URL KEY UPSTREAM. It ends with status 0 if every
 // answer is what their users expect.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as rest from '@mesadev/rest';
 import { Mesa, VIRTUAL_ROOT_CHANGE_ID } from '@mesadev/sdk';
-import { webhookEvents, webhookTargets } from './webhooks.mjs';
+import { syncEvents, webhookEvents, webhookTargets } from './webhooks.mjs';
 
-const [url, apiKey] = process.argv.slice(2);
+const [url, apiKey, upstream] = process.argv.slice(2);
 const apiUrl = `${url}/v1`;
 const mesa = new Mesa({ apiKey, apiUrl, org: 'acme' });
 
@@ -172,6 +172,10 @@ const stories = {
 
   async 'the events of webhooks'() {
     await webhookEvents({ mesa, apiUrl, apiKey, git, remote });
+  },
+
+  async 'syncs, and their events'() {
+    await syncEvents({ mesa, apiUrl, apiKey, upstream });
   },
 
   async 'what only the low-level client calls'() {

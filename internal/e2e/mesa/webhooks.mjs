@@ -90,7 +90,44 @@ export async function webhookTargets({ mesa, apiUrl, apiKey, refused }) {
   await refused(mesa.webhookTargets.delete({ webhookTargetId: made.id }), 404, 'NOT_FOUND');
 }
 
-// every event comes to who asks for all of them, in the order in which things
+// The events of exchanges with an upstream: one that goes well, and one that does
+// not.
+export async function syncEvents({ mesa, apiUrl, apiKey, upstream }) {
+  const receiver = new Receiver({ apiUrl, apiKey });
+  const repo = 'synced';
+  const made = await mesa.repos.create({ name: repo, upstream: { url: upstream } });
+  assert.deepEqual(made.upstream, { url: upstream, auth_kind: null, latest_sync: null });
+  const { id: webhookTargetId, secret } = await mesa.webhookTargets.create({
+    url: await receiver.listen(), repo_ids: [made.id], events: allEvents.filter((e) => e !== 'repo.updated') });
+  receiver.trust(secret);
+  try {
+    const queued = await mesa.repos.syncUpstream({ repo, direction: 'pull', ref_globs: { branches: 'main' } });
+    assert.deepEqual([queued.status, queued.direction, queued.ref_globs], ['queued', 'pull', { branches: 'main', tags: '' }]);
+    assert.deepEqual((await receiver.next('sync.queued')).data.sync, queued);
+    const begun = (await receiver.next('sync.in_progress')).data.sync;
+    assert.deepEqual([begun.id, begun.attempt, begun.finished_at], [queued.id, 1, null]);
+    const moved = (await receiver.next('bookmark.moved')).data;
+    assert.equal(moved.from.change_id, root);
+    const ended = (await receiver.next('sync.completed')).data.sync;
+    assert.deepEqual([ended.id, ended.started_at, ended.error], [queued.id, begun.started_at, null]);
+    assert.deepEqual(ended.stats.refs.map((r) => [r.name, r.before, r.after, r.outcome]), [['refs/heads/main', null, moved.bookmark.commit_oid, 'updated']]);
+    assert.deepEqual(await mesa.repos.getUpstreamSync({ repo, syncId: queued.id }), ended);
+
+    await mesa.repos.update({ repo, upstream: { url: upstream.replace('.git', '-nothing.git') } });
+    const broken = await mesa.repos.syncUpstream({ repo, direction: 'pull' });
+    await receiver.next('sync.queued');
+    await receiver.next('sync.in_progress');
+    const failed = (await receiver.next('sync.failed')).data.sync;
+    assert.deepEqual([failed.id, failed.status], [broken.id, 'failed']);
+    assert.match(failed.error, /./);
+    assert.deepEqual((await mesa.repos.listUpstreamSyncs({ repo })).syncs, [failed]); // of the present upstream
+  } finally {
+    await mesa.webhookTargets.delete({ webhookTargetId });
+    receiver.server.close();
+  }
+}
+
+// Every event comes to who asks for all of them, in the order in which things
 // happen, told as what they came to.
 export async function webhookEvents({ mesa, apiUrl, apiKey, git, remote }) {
   const receiver = new Receiver({ apiUrl, apiKey });
