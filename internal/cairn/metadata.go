@@ -60,6 +60,7 @@ type RowMarks interface {
 // Advance" of that repository returns Internal in any other.
 type Tx interface {
 	Organizations() Organizations
+	Accounts() Accounts
 	Keys() Keys
 	APIKeys() APIKeys
 	Repositories() Repositories
@@ -127,6 +128,15 @@ type Repositories interface {
 	FindFolded(OrganizationID, RepositoryName) (Repository, error)
 	// Get returns a repository, deleted ones too, else NotFound.
 	Get(RepositoryKey) (Repository, error)
+	// Some returns repositories, deleted ones too, without those that are not
+	// there, in no order.
+	Some([]RepositoryKey) ([]Repository, error)
+	// Facts returns what there is to say of repositories beside their rows,
+	// without those that are not there, in no order.
+	Facts([]RepositoryKey) ([]RepositoryFacts, error)
+	// Visible returns by name up to limit living repositories of an organization
+	// that are public, or in which a user was given a role.
+	Visible(org OrganizationID, user UserID, limit int) ([]Repository, error)
 	// Public returns up to limit living public repositories, of all
 	// organizations, in the order of their keys, after the given one: those
 	// whose name or description holds the text, whatever its case (ASCII).

@@ -46,6 +46,8 @@ type Numbers interface {
 	Give(Numbered) (Number, error)
 	// Of returns NotFound if the thing has no number.
 	Of(Numbered) (Number, error)
+	// OfEach returns the numbers of those of many things that have one.
+	OfEach([]Numbered) (map[Numbered]Number, error)
 	// Find returns the thing of a kind that has the number, else NotFound.
 	Find(NumberKind, Number) (Numbered, error)
 	// Forget takes a thing's number away. That it has none is no error.

@@ -57,6 +57,8 @@ type Roles interface {
 	// Of is the highest role that a user was given in a repository, as a
 	// collaborator or by teams.
 	Of(UserID, RepositoryKey) (Role, error)
+	// OfEach is Of for many repositories, without those in which it is none.
+	OfEach(UserID, []RepositoryKey) (map[RepositoryKey]Role, error)
 	// In is the highest role of the teams of an organization in which a user is;
 	// OwnerRole says that they own it.
 	In(UserID, OrganizationID) (Role, error)

@@ -2,17 +2,13 @@ package service
 
 import (
 	"context"
-	"math"
-	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 )
 
 // RepositoryFacts is what the row of a repository does not say.
 type RepositoryFacts struct {
-	Number    cairn.Number
-	Size      cairn.PacksSize
-	UpdatedAt time.Time // of the last write to its refs, or of its creation
+	cairn.RepositoryFacts
 	// Import says how far the first sync is of one that follows, or was taken
 	// over from, a repository elsewhere; empty for all others.
 	Import cairn.SyncStatus
@@ -21,46 +17,51 @@ type RepositoryFacts struct {
 // RepositoryFacts returns the facts of repositories that the caller was shown
 // already, in their order. Those that have no number get one.
 func (s *Service) RepositoryFacts(ctx context.Context, repos ...cairn.Repository) ([]RepositoryFacts, error) {
-	things := make([]cairn.Numbered, len(repos))
-	for i, repo := range repos {
-		things[i] = cairn.NumberedRepository(repo.RepositoryKey)
-	}
-	numbers, err := s.Numbers(ctx, things...)
-	if err != nil {
-		return nil, err
-	}
 	facts := make([]RepositoryFacts, len(repos))
-	err = s.metadata.View(ctx, func(tx cairn.Tx) error {
+	err := s.metadata.View(ctx, func(tx cairn.Tx) error {
+		known, err := factsOf(tx, repos)
+		if err != nil {
+			return err
+		}
 		for i, repo := range repos {
-			facts[i] = RepositoryFacts{Number: numbers[i], UpdatedAt: repo.CreatedAt}
-			if err := facts[i].read(tx, repo); err != nil {
-				return err
+			facts[i].RepositoryFacts = known[repo.RepositoryKey]
+			if repo.Upstream.Follows() {
+				state, err := syncState(tx, repo.RepositoryKey)
+				if err != nil {
+					return err
+				}
+				facts[i].Import = state.Status
 			}
 		}
 		return nil
 	})
-	return facts, err
+	if err != nil {
+		return nil, err
+	}
+	var missing numbering
+	for i, repo := range repos {
+		missing.add(cairn.NumberedRepository(repo.RepositoryKey), &facts[i].Number)
+	}
+	return facts, missing.give(ctx, s)
 }
 
-func (f *RepositoryFacts) read(tx cairn.Tx, repo cairn.Repository) error {
-	packs, err := tx.Packs().Manifest(repo.RepositoryKey)
-	if err != nil {
-		return err
+// factsOf returns the facts of repositories that are there. One whose refs never
+// moved was last moved when it was made.
+func factsOf(tx cairn.Tx, repos []cairn.Repository) (map[cairn.RepositoryKey]cairn.RepositoryFacts, error) {
+	keys := make([]cairn.RepositoryKey, len(repos))
+	for i, r := range repos {
+		keys[i] = r.RepositoryKey
 	}
-	for _, p := range packs {
-		f.Size.Add(p)
+	list, err := tx.Repositories().Facts(keys)
+	known := make(map[cairn.RepositoryKey]cairn.RepositoryFacts, len(repos))
+	for _, f := range list {
+		known[f.RepositoryKey] = f
 	}
-	last, err := tx.Events().ListBack(repo.RepositoryKey, math.MaxInt64, math.MaxInt32, 1)
-	if err != nil {
-		return err
+	for _, r := range repos {
+		if f := known[r.RepositoryKey]; f.MovedAt.IsZero() {
+			f.MovedAt = r.CreatedAt
+			known[r.RepositoryKey] = f
+		}
 	}
-	if len(last) > 0 {
-		f.UpdatedAt = last[0].At
-	}
-	if !repo.Upstream.Follows() {
-		return nil
-	}
-	state, err := syncState(tx, repo.RepositoryKey)
-	f.Import = state.Status
-	return err
+	return known, err
 }

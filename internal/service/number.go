@@ -11,21 +11,17 @@ import (
 // Numbers returns the numbers of things that the caller was shown already, in
 // their order. Those that have none get one.
 func (s *Service) Numbers(ctx context.Context, things ...cairn.Numbered) ([]cairn.Number, error) {
+	var given map[cairn.Numbered]cairn.Number
+	err := s.metadata.View(ctx, func(tx cairn.Tx) (err error) {
+		given, err = tx.Numbers().OfEach(things)
+		return err
+	})
 	numbers := make([]cairn.Number, len(things))
 	missing := false
-	err := s.metadata.View(ctx, func(tx cairn.Tx) (err error) {
-		missing = false
-		for i, thing := range things {
-			numbers[i], err = tx.Numbers().Of(thing)
-			if errors.Is(err, cairn.NotFound) {
-				missing, err = true, nil
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	for i, thing := range things {
+		numbers[i] = given[thing]
+		missing = missing || numbers[i] == 0
+	}
 	if err == nil && missing {
 		err = s.metadata.Update(ctx, func(tx cairn.Tx) (err error) {
 			for i, thing := range things {
@@ -40,6 +36,30 @@ func (s *Service) Numbers(ctx context.Context, things ...cairn.Numbered) ([]cair
 		return nil, fmt.Errorf("numbers: %w", err)
 	}
 	return numbers, nil
+}
+
+// numbering gives numbers to things that were read without one.
+type numbering struct {
+	things []cairn.Numbered
+	places []*cairn.Number
+}
+
+// add notes a thing whose number is to be put into a place, if none is there.
+func (m *numbering) add(thing cairn.Numbered, place *cairn.Number) {
+	if *place == 0 {
+		m.things, m.places = append(m.things, thing), append(m.places, place)
+	}
+}
+
+func (m *numbering) give(ctx context.Context, s *Service) error {
+	if len(m.things) == 0 {
+		return nil
+	}
+	numbers, err := s.Numbers(ctx, m.things...)
+	for i, n := range numbers {
+		*m.places[i] = n
+	}
+	return err
 }
 
 // RepositoryByNumber returns a living repository of the actor's organization to

@@ -46,43 +46,53 @@ const maxDescription = 8000
 // CreateRepository makes a repository, empty or with a first commit; Conflict if the name is taken.
 // The name of a deleted repository is free again.
 func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewRepository) (cairn.Repository, error) {
+	made, _, err := s.createRepository(ctx, who, in)
+	return made, err
+}
+
+// createRepository returns the number too, if it was asked for.
+func (s *Service) createRepository(ctx context.Context, who cairn.Actor, in NewRepository) (row cairn.Repository, n cairn.Number, err error) {
 	if err := authorizeNew(who, in.Name); err != nil {
-		return cairn.Repository{}, err
+		return row, n, err
 	}
 	if in.DefaultBranch == "" {
 		in.DefaultBranch = defaultBranchName
 	}
 	branch, err := parseDefaultBranch(in.DefaultBranch)
 	if err != nil {
-		return cairn.Repository{}, err
+		return row, n, err
 	}
 	if err := cairn.CheckText("description", in.Description, maxDescription); err != nil {
-		return cairn.Repository{}, err
+		return row, n, err
 	}
-	row := newRepository(who.Organization, in.Name)
+	row = newRepository(who.Organization, in.Name)
 	row.DefaultBranch, row.Description, row.Public = branch, in.Description, in.Public
 	row.Format = git.SHA1
 	row.CreatedAt = s.now().UTC()
 	labels, err := changedLabels(nil, setAll(in.Labels), asGiven)
 	if err != nil {
-		return cairn.Repository{}, err
+		return row, n, err
 	}
 	if in.Upstream.URL != "" {
 		if row.Upstream, err = s.parseUpstreamURL(in.Upstream.URL); err != nil {
-			return cairn.Repository{}, err
+			return row, n, err
 		}
 		row.Upstream.OnDemand = true
 	}
 	create := func(tx cairn.Tx, told *facts) error {
-		watched, err := addRepository(tx, row, in.FoldName, in.Number)
-		if err == nil && len(labels) > 0 {
-			err = tx.Repositories().SetLabels(row.RepositoryKey, labels)
-		}
-		if err == nil && watched {
-			err = s.announceRepository(tx, row, repositoryEvent{who: who, kind: repositoryCreated}, told)
-		}
-		if err != nil {
+		var watched bool
+		if watched, n, err = addRepository(tx, row, in.FoldName, in.Number); err != nil {
 			return err
+		}
+		if len(labels) > 0 {
+			if err := tx.Repositories().SetLabels(row.RepositoryKey, labels); err != nil {
+				return err
+			}
+		}
+		if watched {
+			if err := s.announceRepository(tx, row, repositoryEvent{who: who, kind: repositoryCreated}, told); err != nil {
+				return err
+			}
 		}
 		return in.Upstream.changeLogin(tx, s, row.RepositoryKey)
 	}
@@ -92,25 +102,25 @@ func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewR
 		err = s.tell(ctx, create)
 	}
 	if err != nil {
-		return cairn.Repository{}, creationError(err, in.Name)
+		return cairn.Repository{}, n, creationError(err, in.Name)
 	}
-	return row, nil
+	return row, n, nil
 }
 
 // addRepository stores a new row, with its number if that is wanted; Conflict if
 // the name is taken, with foldName in any case. It tells whether somebody is to
 // be told of it.
-func addRepository(tx cairn.Tx, row cairn.Repository, foldName, number bool) (watched bool, err error) {
+func addRepository(tx cairn.Tx, row cairn.Repository, foldName, number bool) (watched bool, n cairn.Number, err error) {
 	if foldName {
 		if _, err := tx.Repositories().FindFolded(row.Organization, row.Name); !errors.Is(err, cairn.NotFound) {
-			return false, cmp.Or(err, error(cairn.Conflict))
+			return false, n, cmp.Or(err, error(cairn.Conflict))
 		}
 	}
 	watched, err = tx.Repositories().Create(row)
 	if err == nil && number {
-		_, err = tx.Numbers().Give(cairn.NumberedRepository(row.RepositoryKey))
+		n, err = tx.Numbers().Give(cairn.NumberedRepository(row.RepositoryKey))
 	}
-	return watched, err
+	return watched, n, err
 }
 
 // NewFork says what to fork and into what.

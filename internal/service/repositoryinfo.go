@@ -2,8 +2,8 @@ package service
 
 import (
 	"context"
-	"errors"
-	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -12,210 +12,149 @@ import (
 // maxRepositoriesOf bounds lists of repositories that are given whole.
 const maxRepositoriesOf = 10_000
 
-// OrganizationInfo is an organization, or the user whose it is, as everybody
-// may see them.
-type OrganizationInfo struct {
-	cairn.Organization
-	cairn.Profile
-	Number cairn.Number
-	Email  string // of the user; empty for an organization of nobody
-	IsUser bool
-}
-
-// RepositoryInfo is a repository with all that is said of it beside its row.
+// RepositoryInfo is a repository as somebody sees it, with all that is said of
+// it beside its row.
 type RepositoryInfo struct {
 	cairn.Repository
-	Owner     OrganizationInfo
+	Owner     cairn.Account
 	Number    cairn.Number
 	Size      int64 // of its packs in bytes
 	Empty     bool  // nothing was written to it yet
-	Forks     int   // up to maxRepositoriesOf
+	Forks     int   // up to cairn.MaxForksCounted
 	UpdatedAt time.Time
+	Role      cairn.Role      // of who looks
 	ForkedAt  *RepositoryInfo // what it was forked from, if that is there and may be seen
 }
 
-// Organization returns an organization, or a user's, by name, whatever the
-// case.
-func (s *Service) Organization(ctx context.Context, name string) (OrganizationInfo, error) {
-	var info OrganizationInfo
-	err := s.metadata.View(ctx, func(tx cairn.Tx) error {
-		org, err := findOrganization(tx, cairn.FoldOrganizationName(name))
-		if err != nil {
-			return err
-		}
-		info, err = organizationInfo(tx, org)
-		return err
-	})
-	if err != nil {
-		return info, err
-	}
-	return info, s.number(ctx, &info)
-}
-
-// OrganizationNumbered returns the organization of that number.
-func (s *Service) OrganizationNumbered(ctx context.Context, n cairn.Number) (OrganizationInfo, error) {
-	var info OrganizationInfo
-	err := s.metadata.View(ctx, func(tx cairn.Tx) error {
-		thing, err := tx.Numbers().Find(cairn.OrganizationNumber, n)
-		if err != nil {
-			return err
-		}
-		org, err := tx.Organizations().Get(thing.Organization)
-		if err == nil {
-			info, err = organizationInfo(tx, org)
-		}
-		return err
-	})
-	info.Number = n
-	return info, err
-}
-
-func (s *Service) number(ctx context.Context, infos ...*OrganizationInfo) error {
-	things := make([]cairn.Numbered, len(infos))
-	for i, info := range infos {
-		things[i] = NumberedOrganization(info.ID)
-	}
-	numbers, err := s.Numbers(ctx, things...)
-	for i := range numbers {
-		infos[i].Number = numbers[i]
-	}
-	return err
-}
-
-func organizationInfo(tx cairn.Tx, org cairn.Organization) (OrganizationInfo, error) {
-	info := OrganizationInfo{Organization: org}
-	u, err := tx.Users().Get(cairn.UserID(org.ID))
-	if err == nil {
-		info.Profile, info.Email, info.IsUser = u.Organization, u.Email, true
-		return info, nil
-	}
-	if !errors.Is(err, cairn.NotFound) {
-		return info, err
-	}
-	info.Profile, err = tx.Organizations().Profile(org.ID)
-	return info, err
-}
-
-// UserInfos returns users as everybody may see them.
-func (s *Service) UserInfos(ctx context.Context, users ...cairn.User) ([]OrganizationInfo, error) {
-	infos := make([]OrganizationInfo, len(users))
-	all := make([]*OrganizationInfo, len(users))
-	for i, u := range users {
-		infos[i] = OrganizationInfo{
-			Organization: cairn.Organization{ID: cairn.OrganizationID(u.ID), Name: u.Name, CreatedAt: u.CreatedAt},
-			Profile:      u.Organization, Email: u.Email, IsUser: true,
-		}
-		all[i] = &infos[i]
-	}
-	return infos, s.number(ctx, all...)
-}
-
-// SearchUsers returns up to limit users in whose name the text occurs.
-func (s *Service) SearchUsers(ctx context.Context, text string, limit int) (list []cairn.User, err error) {
-	err = s.metadata.View(ctx, func(tx cairn.Tx) error {
-		list, err = tx.Users().List(text, "", limit)
-		return err
-	})
-	return list, err
-}
-
-// UserByEmail returns the user of an email address.
-func (s *Service) UserByEmail(ctx context.Context, email string) (u cairn.User, err error) {
-	err = s.metadata.View(ctx, func(tx cairn.Tx) error {
-		u, err = tx.Users().FindEmail(email)
-		return err
-	})
-	return u, err
-}
-
 // RepositoryInfos returns what there is to say of repositories that somebody
-// may see.
+// may see, in their order. What it asks the store does not grow with their
+// number, up to a page of them.
 func (s *Service) RepositoryInfos(ctx context.Context, in Login, repos ...cairn.Repository) ([]RepositoryInfo, error) {
-	infos := make([]RepositoryInfo, len(repos))
-	err := s.metadata.View(ctx, func(tx cairn.Tx) error {
-		for i, r := range repos {
-			var err error
-			if infos[i], err = repositoryInfo(tx, in, r, true); err != nil {
-				return err
-			}
-		}
-		return nil
+	var infos []RepositoryInfo
+	err := s.metadata.View(ctx, func(tx cairn.Tx) (err error) {
+		infos, err = repositoryInfos(tx, in, repos)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	var things []cairn.Numbered
-	each := func(f func(*RepositoryInfo)) {
-		for i := range infos {
-			f(&infos[i])
-			if infos[i].ForkedAt != nil {
-				f(infos[i].ForkedAt)
-			}
+	var missing numbering
+	each := func(r *RepositoryInfo) {
+		missing.add(cairn.NumberedRepository(r.RepositoryKey), &r.Number)
+		missing.add(numberedOrganization(r.Organization), &r.Owner.Number)
+	}
+	for i := range infos {
+		each(&infos[i])
+		if infos[i].ForkedAt != nil {
+			each(infos[i].ForkedAt)
 		}
 	}
-	each(func(r *RepositoryInfo) {
-		things = append(things, cairn.NumberedRepository(r.RepositoryKey), NumberedOrganization(r.Organization))
-	})
-	numbers, err := s.Numbers(ctx, things...)
-	if err != nil {
-		return nil, err
-	}
-	each(func(r *RepositoryInfo) {
-		r.Number, r.Owner.Number = numbers[0], numbers[1]
-		numbers = numbers[2:]
-	})
-	return infos, nil
+	return infos, missing.give(ctx, s)
 }
 
-func repositoryInfo(tx cairn.Tx, in Login, r cairn.Repository, parent bool) (RepositoryInfo, error) {
-	info := RepositoryInfo{Repository: r, UpdatedAt: r.CreatedAt}
-	org, err := tx.Organizations().Get(r.Organization)
-	if err != nil {
-		return info, err
-	}
-	if info.Owner, err = organizationInfo(tx, org); err != nil {
-		return info, err
-	}
-	packs, err := tx.Packs().Manifest(r.RepositoryKey)
-	if err != nil {
-		return info, err
-	}
-	for _, p := range packs {
-		info.Size += p.Size
-	}
-	info.Empty = len(packs) == 0
-	last, err := tx.Events().ListBack(r.RepositoryKey, math.MaxInt64, 0, 1)
-	if err != nil {
-		return info, err
-	}
-	if len(last) > 0 {
-		info.UpdatedAt = last[0].At
-	}
-	forks, err := tx.Repositories().Forks(r.RepositoryKey, maxRepositoriesOf)
-	if err != nil {
-		return info, err
-	}
-	info.Forks = len(forks)
-	if r.Parent != "" && parent {
-		info.ForkedAt, err = parentInfo(tx, in, r)
-	}
-	return info, err
-}
-
-// parentInfo is nil if the parent is gone, or not to be seen.
-func parentInfo(tx cairn.Tx, in Login, r cairn.Repository) (*RepositoryInfo, error) {
-	parent, err := tx.Repositories().Get(cairn.RepositoryKey{Organization: r.Organization, Repository: r.Parent})
-	if errors.Is(err, cairn.NotFound) || err == nil && !parent.DeletedAt.IsZero() {
+func repositoryInfos(tx cairn.Tx, in Login, repos []cairn.Repository) ([]RepositoryInfo, error) {
+	if len(repos) == 0 {
 		return nil, nil
-	} else if err != nil {
+	}
+	parents, err := parentsOf(tx, repos)
+	if err != nil {
 		return nil, err
 	}
-	role, err := roleIn(tx, in, parent)
-	if err != nil || role == cairn.NoRole {
+	all := slices.Concat(repos, parents)
+	roles, err := rolesIn(tx, in, all)
+	if err != nil {
 		return nil, err
 	}
-	info, err := repositoryInfo(tx, in, parent, false)
-	return &info, err
+	facts, err := factsOf(tx, all)
+	if err != nil {
+		return nil, err
+	}
+	owners, err := ownersOf(tx, all)
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]RepositoryInfo, len(all))
+	seen := map[cairn.RepositoryKey]*RepositoryInfo{} // the parents that may be
+	for i, r := range all {
+		f := facts[r.RepositoryKey]
+		infos[i] = RepositoryInfo{
+			Repository: r, Owner: owners[r.Organization], Number: f.Number, Size: f.Size, Empty: f.Packs == 0, Forks: f.Forks, UpdatedAt: f.MovedAt, Role: roles[i],
+		}
+		if i >= len(repos) && roles[i] > cairn.NoRole {
+			seen[r.RepositoryKey] = &infos[i]
+		}
+	}
+	for i, r := range repos {
+		if parent := seen[cairn.RepositoryKey{Organization: r.Organization, Repository: r.Parent}]; parent != nil {
+			own := *parent
+			infos[i].ForkedAt = &own
+		}
+	}
+	return infos[:len(repos)], nil
+}
+
+// parentsOf returns the living parents of repositories, each once.
+func parentsOf(tx cairn.Tx, repos []cairn.Repository) ([]cairn.Repository, error) {
+	asked := map[cairn.RepositoryKey]bool{}
+	var keys []cairn.RepositoryKey
+	for _, r := range repos {
+		key := cairn.RepositoryKey{Organization: r.Organization, Repository: r.Parent}
+		if r.Parent != "" && !asked[key] {
+			asked[key] = true
+			keys = append(keys, key)
+		}
+	}
+	list, err := tx.Repositories().Some(keys)
+	var parents []cairn.Repository
+	for _, r := range list {
+		if asked[r.RepositoryKey] && r.DeletedAt.IsZero() {
+			asked[r.RepositoryKey] = false
+			parents = append(parents, r)
+		}
+	}
+	return parents, err
+}
+
+func ownersOf(tx cairn.Tx, repos []cairn.Repository) (map[cairn.OrganizationID]cairn.Account, error) {
+	owners := map[cairn.OrganizationID]cairn.Account{}
+	var ids []cairn.OrganizationID
+	for _, r := range repos {
+		if _, ok := owners[r.Organization]; !ok {
+			owners[r.Organization] = cairn.Account{}
+			ids = append(ids, r.Organization)
+		}
+	}
+	list, err := tx.Accounts().Get(ids)
+	for _, a := range list {
+		owners[a.ID] = a
+	}
+	return owners, err
+}
+
+// CreateRepositoryIn is CreateRepository for a user who owns an organization,
+// and shows what is made. It is Denied to others.
+func (s *Service) CreateRepositoryIn(ctx context.Context, in Login, org string, r NewRepository) (RepositoryInfo, error) {
+	owner, who, err := s.ownerIn(ctx, in, org, r.Name)
+	if err != nil {
+		return RepositoryInfo{}, err
+	}
+	row, n, err := s.createRepository(ctx, who, r)
+	if err != nil {
+		return RepositoryInfo{}, err
+	}
+	if r.First != nil {
+		infos, err := s.RepositoryInfos(ctx, in, row)
+		if err != nil {
+			return RepositoryInfo{}, err
+		}
+		return infos[0], nil
+	}
+	// Of what is empty all is known.
+	info := RepositoryInfo{Repository: row, Owner: owner, Number: n, Empty: true, UpdatedAt: row.CreatedAt, Role: cairn.OwnerRole}
+	var missing numbering
+	missing.add(cairn.NumberedRepository(row.RepositoryKey), &info.Number)
+	missing.add(numberedOrganization(owner.ID), &info.Owner.Number)
+	return info, missing.give(ctx, s)
 }
 
 // RepositoriesOf returns the repositories of an organization that somebody may
@@ -226,9 +165,44 @@ func (s *Service) RepositoriesOf(ctx context.Context, in Login, org string) (lis
 		if err != nil {
 			return err
 		}
-		all, err := tx.Repositories().List(found.ID, "", "", maxRepositoriesOf)
-		if err == nil {
-			list, err = visible(tx, in, all)
+		list, err = repositoriesOf(tx, in, found.ID)
+		return err
+	})
+	return list, err
+}
+
+func repositoriesOf(tx cairn.Tx, in Login, org cairn.OrganizationID) ([]cairn.Repository, error) {
+	role := cairn.NoRole
+	var err error
+	if owns(in, org) {
+		role = cairn.OwnerRole
+	} else if role, err = tx.Roles().In(in.User.ID, org); err != nil {
+		return nil, err
+	}
+	if role == cairn.OwnerRole {
+		return tx.Repositories().List(org, "", "", maxRepositoriesOf)
+	}
+	return tx.Repositories().Visible(org, in.User.ID, maxRepositoriesOf)
+}
+
+// SearchRepositoriesOf is RepositoriesOf by the organization's number: those
+// whose name or description holds the text, whatever its case. There are none of
+// a number that is nobody's.
+func (s *Service) SearchRepositoriesOf(ctx context.Context, in Login, n cairn.Number, text string) (list []cairn.Repository, err error) {
+	text = strings.ToLower(text)
+	err = s.metadata.View(ctx, func(tx cairn.Tx) error {
+		list = nil
+		owner, err := tx.Numbers().Find(cairn.OrganizationNumber, n)
+		if cairn.KindOf(err) == cairn.NotFound {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		all, err := repositoriesOf(tx, in, owner.Organization)
+		for _, r := range all {
+			if strings.Contains(strings.ToLower(string(r.Name)+"\n"+r.Description), text) {
+				list = append(list, r)
+			}
 		}
 		return err
 	})
@@ -253,29 +227,23 @@ func (s *Service) MyRepositories(ctx context.Context, in Login) (list []cairn.Re
 func (s *Service) ForksOf(ctx context.Context, in Login, repo cairn.Repository) (list []cairn.Repository, err error) {
 	err = s.metadata.View(ctx, func(tx cairn.Tx) error {
 		all, err := tx.Repositories().Forks(repo.RepositoryKey, maxRepositoriesOf)
-		if err == nil {
-			list, err = visible(tx, in, all)
+		if err != nil {
+			return err
+		}
+		roles, err := rolesIn(tx, in, all)
+		list = nil
+		for i, role := range roles {
+			if role > cairn.NoRole {
+				list = append(list, all[i])
+			}
 		}
 		return err
 	})
 	return list, err
 }
 
-func visible(tx cairn.Tx, in Login, all []cairn.Repository) (list []cairn.Repository, err error) {
-	for _, r := range all {
-		role, err := roleIn(tx, in, r)
-		if err != nil {
-			return nil, err
-		}
-		if role > cairn.NoRole {
-			list = append(list, r)
-		}
-	}
-	return list, nil
-}
-
 // SearchPublic returns up to limit public repositories whose name or
-// description holds the text, after so many of them.
+// description holds the text, after so many of them, and how many there are.
 func (s *Service) SearchPublic(ctx context.Context, text string, skip, limit int) (list []cairn.Repository, total int, err error) {
 	err = s.metadata.View(ctx, func(tx cairn.Tx) error {
 		list, err = tx.Repositories().Public(text, cairn.RepositoryKey{}, maxRepositoriesOf)
@@ -284,20 +252,4 @@ func (s *Service) SearchPublic(ctx context.Context, text string, skip, limit int
 	total = len(list)
 	list = list[min(skip, total):]
 	return list[:min(limit, len(list))], total, err
-}
-
-// RoleOf tells what somebody may do in a repository.
-func (s *Service) RoleOf(ctx context.Context, in Login, repos ...cairn.Repository) (roles []cairn.Role, err error) {
-	err = s.metadata.View(ctx, func(tx cairn.Tx) error {
-		roles = roles[:0]
-		for _, r := range repos {
-			role, err := roleIn(tx, in, r)
-			if err != nil {
-				return err
-			}
-			roles = append(roles, role)
-		}
-		return nil
-	})
-	return roles, err
 }

@@ -56,6 +56,32 @@ func roleIn(tx cairn.Tx, in Login, repo cairn.Repository) (cairn.Role, error) {
 	return max(role, given), err
 }
 
+// rolesIn are the roles of somebody in repositories, in their order.
+func rolesIn(tx cairn.Tx, in Login, repos []cairn.Repository) ([]cairn.Role, error) {
+	roles := make([]cairn.Role, len(repos))
+	var others []cairn.RepositoryKey // in which roles may be given
+	for i, r := range repos {
+		if r.Public {
+			roles[i] = cairn.ReaderRole
+		}
+		switch {
+		case in.Nobody():
+		case owns(in, r.Organization):
+			roles[i] = cairn.OwnerRole
+		default:
+			others = append(others, r.RepositoryKey)
+		}
+	}
+	if others == nil {
+		return roles, nil
+	}
+	given, err := tx.Roles().OfEach(in.User.ID, others)
+	for i, r := range repos {
+		roles[i] = max(roles[i], given[r.RepositoryKey])
+	}
+	return roles, err
+}
+
 // owns tells whether an organization is a user's own, or anybody's to an
 // administrator of the server.
 func owns(in Login, org cairn.OrganizationID) bool {
@@ -66,29 +92,31 @@ func owns(in Login, org cairn.OrganizationID) bool {
 // every right in it, good for one repository, which need not exist; Denied if
 // they do not own it.
 func (s *Service) OwnerIn(ctx context.Context, in Login, org string, repo cairn.RepositoryName) (cairn.Actor, error) {
-	var who cairn.Actor
-	err := s.metadata.View(ctx, func(tx cairn.Tx) error {
-		if in.Nobody() {
-			return cairn.Errorf(cairn.Unauthenticated, "a credential is required")
-		}
-		owner, err := findOrganization(tx, cairn.FoldOrganizationName(org))
-		if err != nil {
+	_, who, err := s.ownerIn(ctx, in, org, repo)
+	return who, err
+}
+
+func (s *Service) ownerIn(ctx context.Context, in Login, org string, repo cairn.RepositoryName) (owner cairn.Account, who cairn.Actor, err error) {
+	if in.Nobody() {
+		return owner, who, cairn.Errorf(cairn.Unauthenticated, "a credential is required")
+	}
+	role := cairn.OwnerRole
+	err = s.metadata.View(ctx, func(tx cairn.Tx) error {
+		if owner, err = findAccount(tx, org); err != nil || owns(in, owner.ID) {
 			return err
 		}
-		role := cairn.OwnerRole
-		if !owns(in, owner.ID) {
-			if role, err = tx.Roles().In(in.User.ID, owner.ID); err != nil {
-				return err
-			}
-		}
-		if role < cairn.OwnerRole {
-			return cairn.Errorf(cairn.Denied, "this is for the owners of organization %q", owner.Name)
-		}
-		who = in.actor(owner)
-		who.Repository, who.Scopes = repo, append(role.Scopes(), cairn.OrgRead)
-		return nil
+		role, err = tx.Roles().In(in.User.ID, owner.ID)
+		return err
 	})
-	return who, err
+	if err == nil && role < cairn.OwnerRole {
+		err = cairn.Errorf(cairn.Denied, "this is for the owners of organization %q", owner.Name)
+	}
+	if err != nil {
+		return owner, cairn.Actor{}, err
+	}
+	who = in.actor(owner.Organization)
+	who.Repository, who.Scopes = repo, append(role.Scopes(), cairn.OrgRead)
+	return owner, who, nil
 }
 
 // Collaborators returns who was given a role in a repository, to who may give

@@ -75,16 +75,6 @@ func (s *Service) SetProfile(ctx context.Context, who cairn.Actor, p cairn.Profi
 	})
 }
 
-// OrganizationsOf returns the organizations that a user owns or is a member of
-// by a team, by name; not the one of their own.
-func (s *Service) OrganizationsOf(ctx context.Context, in Login) (list []cairn.Organization, err error) {
-	err = s.metadata.View(ctx, func(tx cairn.Tx) error {
-		list, err = tx.Roles().Organizations(in.User.ID)
-		return err
-	})
-	return list, err
-}
-
 // NewTeam says what team to make.
 type NewTeam struct {
 	Name, Description string
@@ -151,9 +141,9 @@ func NumberedTeam(t cairn.Team) cairn.Numbered {
 	return cairn.Numbered{Kind: cairn.TeamNumber, RepositoryKey: cairn.RepositoryKey{Organization: t.Organization}, ID: string(t.ID)}
 }
 
-// NumberedOrganization is an organization, or the user whose it is, as a thing
+// numberedOrganization is an organization, or the user whose it is, as a thing
 // that may have a number.
-func NumberedOrganization(id cairn.OrganizationID) cairn.Numbered {
+func numberedOrganization(id cairn.OrganizationID) cairn.Numbered {
 	return cairn.Numbered{Kind: cairn.OrganizationNumber, RepositoryKey: cairn.RepositoryKey{Organization: id}}
 }
 

@@ -90,7 +90,7 @@ func (s *Service) CreateMirror(ctx context.Context, who cairn.Actor, in NewMirro
 	}
 	row.Syncing = in.Access == PublicAccess || sealed != nil
 	err = s.tell(ctx, func(tx cairn.Tx, told *facts) error {
-		watched, err := addRepository(tx, row, in.FoldName, in.Number)
+		watched, _, err := addRepository(tx, row, in.FoldName, in.Number)
 		if err == nil && watched {
 			err = s.announceRepository(tx, row, repositoryEvent{who: who, kind: repositoryCreated}, told)
 		}

@@ -80,7 +80,7 @@ func (f *Face) show(r *request, who cairn.Actor, repos ...cairn.Repository) ([]r
 		b := repositoryBody{
 			CreatedAt: clockTime(repo.CreatedAt), Creator: string(org), Domain: string(org), Group: group, HTTPSURL: f.cloneURL(group, name),
 			User: userID(string(who.AccessKey)), LFSSize: size(0), ProjectIsDeleted: "false", ID: int32(facts[i].Number), Name: name,
-			Size: size(facts[i].Size.Bytes), UUID: repositoryUUID(repo), Status: status(repo, facts[i]), UpdatedAt: clockTime(facts[i].UpdatedAt),
+			Size: size(facts[i].Size), UUID: repositoryUUID(repo), Status: status(repo, facts[i]), UpdatedAt: clockTime(facts[i].MovedAt),
 			Role: role(who), Visibility: visibility(repo),
 		}
 		if b.Role == administrator {

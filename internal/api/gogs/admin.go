@@ -143,7 +143,7 @@ func (f *Face) createRepositoryFor(w http.ResponseWriter, in *request) error {
 	if err != nil {
 		return err
 	}
-	owner, err := f.service.Organization(in.Context(), in.PathValue("user"))
+	owner, err := f.service.Account(in.Context(), in.PathValue("user"))
 	if err != nil {
 		return err
 	}

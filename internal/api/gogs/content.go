@@ -167,7 +167,7 @@ func (f *Face) writeWritten(w http.ResponseWriter, in *request, branch, path str
 	if err != nil {
 		return err
 	}
-	made, err := f.showCommit(f.people(in.Context()), in, c.Commit)
+	known, err := f.people(in, authors(c.Commit))
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (f *Face) writeWritten(w http.ResponseWriter, in *request, branch, path str
 	return api.Write(w, http.StatusCreated, struct {
 		Content content `json:"content"`
 		Commit  *commit `json:"commit"`
-	}{f.showContent(in, branch, path, found.Lines[0]), made})
+	}{f.showContent(in, branch, path, found.Lines[0]), f.showCommit(known, in, c.Commit)})
 }
 
 // treeEntry is a line of a tree.

@@ -79,7 +79,7 @@ func (f *Face) ownerNumbered(in *request, uid int64, repo cairn.RepositoryName) 
 	if uid < 1 || uid > int64(cairn.MaxNumber) {
 		return "", cairn.Actor{}, unknown
 	}
-	owner, err := f.service.OrganizationNumbered(in.Context(), cairn.Number(uid))
+	owner, err := f.service.AccountNumbered(in.Context(), cairn.Number(uid))
 	if errors.Is(err, cairn.NotFound) {
 		err = unknown
 	}
@@ -89,7 +89,7 @@ func (f *Face) ownerNumbered(in *request, uid int64, repo cairn.RepositoryName) 
 	who, err := f.service.OwnerIn(in.Context(), in.login, string(owner.Name), repo)
 	if errors.Is(err, cairn.Denied) {
 		err = &problem{http.StatusForbidden, "Given user is not owner of organization."}
-		if owner.IsUser {
+		if owner.User {
 			err = &problem{http.StatusForbidden, "Given user is not an organization."}
 		}
 	}

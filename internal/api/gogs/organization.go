@@ -18,19 +18,16 @@ var organizationRoutes = []route{
 }
 
 func (f *Face) myOrganizations(w http.ResponseWriter, in *request) error {
-	list, err := f.service.OrganizationsOf(in.Context(), in.login)
+	list, err := f.service.AccountsOf(in.Context(), in.login)
 	if err != nil {
 		return err
 	}
+	list = cut(in, list)
 	shown := make([]organization, len(list))
-	for i, o := range cut(in, list) {
-		info, err := f.service.Organization(in.Context(), string(o.Name))
-		if err != nil {
-			return err
-		}
-		shown[i] = f.showOrganization(info)
+	for i, o := range list {
+		shown[i] = f.showOrganization(o)
 	}
-	return api.Write(w, http.StatusOK, shown[:len(cut(in, list))])
+	return api.Write(w, http.StatusOK, shown)
 }
 
 // organizationsOf shows the memberships that are public, of which there are
@@ -51,7 +48,7 @@ func (f *Face) organization(w http.ResponseWriter, in *request) error {
 }
 
 func (f *Face) writeOrganization(w http.ResponseWriter, in *request, status int, name string) error {
-	info, err := f.service.Organization(in.Context(), name)
+	info, err := f.service.Account(in.Context(), name)
 	if err != nil {
 		return err
 	}

@@ -55,14 +55,17 @@ func (f *Face) listTags(w http.ResponseWriter, in *request) error {
 }
 
 func (f *Face) writeTips(w http.ResponseWriter, in *request, tips []service.Tip) error {
-	known := f.people(in.Context())
+	var by []git.Signature
+	for _, tip := range tips {
+		by = append(by, tip.Commit.Author, tip.Commit.Committer)
+	}
+	known, err := f.people(in, by)
+	if err != nil {
+		return err
+	}
 	shown := make([]branch, len(tips))
 	for i, tip := range tips {
-		commit, err := f.showPayloadCommit(known, in, tip.Commit)
-		if err != nil {
-			return err
-		}
-		shown[i] = branch{tip.Name, commit}
+		shown[i] = branch{tip.Name, f.showPayloadCommit(known, in, tip.Commit)}
 	}
 	return api.Write(w, http.StatusOK, shown)
 }
@@ -76,11 +79,11 @@ func (f *Face) branch(w http.ResponseWriter, in *request) error {
 	if _, err := f.service.Branch(in.Context(), in.who, in.repo.Name, service.Revision{Name: name}); err != nil {
 		return notThere(err)
 	}
-	commit, err := f.showPayloadCommit(f.people(in.Context()), in, c.Commit)
+	known, err := f.people(in, authors(c.Commit))
 	if err != nil {
 		return err
 	}
-	return api.Write(w, http.StatusOK, branch{name, commit})
+	return api.Write(w, http.StatusOK, branch{name, f.showPayloadCommit(known, in, c.Commit)})
 }
 
 // release is a version that somebody published.
@@ -103,23 +106,27 @@ func (f *Face) releases(w http.ResponseWriter, in *request) error {
 	if err != nil {
 		return err
 	}
-	known := f.people(in.Context())
-	shown := []release{}
-	for _, r := range cut(in, list) {
-		author, err := known.find(r.Tagger.Email)
-		if err != nil {
-			return err
-		}
+	list = cut(in, list)
+	taggers := make([]git.Signature, len(list))
+	for i, r := range list {
+		taggers[i] = r.Tagger
+	}
+	known, err := f.people(in, taggers)
+	if err != nil {
+		return err
+	}
+	shown := make([]release, len(list))
+	for i, r := range list {
+		author := f.userOf(known, r.Tagger)
 		if author == nil { // nobody that this server knows
 			author = &user{FullName: r.Tagger.Name, Email: r.Tagger.Email}
 		}
-		by := *author
 		if in.login.Nobody() {
-			by.Email = ""
+			author.Email = ""
 		}
-		shown = append(shown, release{
-			ID: releaseID(r.ID), Tag: r.Tag, Target: r.Commit.String(), Name: r.Title, Body: r.Text, Author: by, CreatedAt: second(r.Tagger.When),
-		})
+		shown[i] = release{
+			ID: releaseID(r.ID), Tag: r.Tag, Target: r.Commit.String(), Name: r.Title, Body: r.Text, Author: *author, CreatedAt: second(r.Tagger.When),
+		}
 	}
 	return api.Write(w, http.StatusOK, shown)
 }
@@ -157,7 +164,7 @@ type commit struct {
 	Parents   []link `json:"parents"`
 }
 
-func (f *Face) showCommit(p *people, in *request, c service.Commit) (*commit, error) {
+func (f *Face) showCommit(p people, in *request, c service.Commit) *commit {
 	id := c.ID.String()
 	shown := &commit{link: link{f.commitURL(in, id), id}, HTMLURL: f.pageOf(in) + "/commits/" + id, Parents: []link{}}
 	shown.Commit.URL = shown.URL
@@ -168,12 +175,8 @@ func (f *Face) showCommit(p *people, in *request, c service.Commit) (*commit, er
 	for _, parent := range c.Parents {
 		shown.Parents = append(shown.Parents, link{f.commitURL(in, parent.String()), parent.String()})
 	}
-	var err error
-	if shown.Author, err = p.find(c.Author.Email); err != nil {
-		return nil, err
-	}
-	shown.Committer, err = p.find(c.Committer.Email)
-	return shown, err
+	shown.Author, shown.Committer = f.userOf(p, c.Author), f.userOf(p, c.Committer)
+	return shown
 }
 
 // listCommits gives the newest commits of the default branch, or of sha, that
@@ -198,12 +201,13 @@ func (f *Face) listCommits(w http.ResponseWriter, in *request) error {
 	if err != nil {
 		return notThere(err)
 	}
-	known := f.people(in.Context())
+	known, err := f.people(in, authors(page.Commits...))
+	if err != nil {
+		return err
+	}
 	shown := make([]*commit, len(page.Commits))
 	for i, c := range page.Commits {
-		if shown[i], err = f.showCommit(known, in, c); err != nil {
-			return err
-		}
+		shown[i] = f.showCommit(known, in, c)
 	}
 	return api.Write(w, http.StatusOK, shown)
 }
@@ -219,11 +223,11 @@ func (f *Face) commit(w http.ResponseWriter, in *request) error {
 	if err != nil {
 		return notThere(err)
 	}
-	shown, err := f.showCommit(f.people(in.Context()), in, c.Commit)
+	known, err := f.people(in, authors(c.Commit))
 	if err != nil {
 		return err
 	}
-	return api.Write(w, http.StatusOK, shown)
+	return api.Write(w, http.StatusOK, f.showCommit(known, in, c.Commit))
 }
 
 func (f *Face) referenceSHA(w http.ResponseWriter, in *request, name string) error {

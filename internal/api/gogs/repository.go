@@ -41,45 +41,29 @@ func (f *Face) searchRepositories(w http.ResponseWriter, in *request) error {
 	var total int
 	var err error
 	if uid, _ := strconv.ParseInt(query.Get("uid"), 10, 32); uid > 0 {
-		list, total, err = f.searchOwned(in, cairn.Number(uid), text, skip, limit)
+		list, err = f.service.SearchRepositoriesOf(in.Context(), in.login, cairn.Number(uid), text)
+		total = len(list)
+		list = list[min(skip, total):]
+		list = list[:min(limit, len(list))]
 	} else {
 		list, total, err = f.service.SearchPublic(in.Context(), text, skip, limit)
 	}
 	if err != nil {
 		return err
 	}
-	shown, err := f.showRepositories(in, list, false)
+	infos, err := f.service.RepositoryInfos(in.Context(), in.login, list...)
 	if err != nil {
 		return err
+	}
+	shown := make([]repository, len(infos))
+	for i, info := range infos {
+		shown[i] = f.showRepository(info, nil)
 	}
 	f.link(w, in, page, limit, total)
 	return api.Write(w, http.StatusOK, struct {
 		OK   bool         `json:"ok"`
 		Data []repository `json:"data"`
 	}{true, shown})
-}
-
-func (f *Face) searchOwned(in *request, uid cairn.Number, text string, skip, limit int) ([]cairn.Repository, int, error) {
-	owner, err := f.service.OrganizationNumbered(in.Context(), uid)
-	if err != nil {
-		if cairn.KindOf(err) == cairn.NotFound {
-			return nil, 0, nil
-		}
-		return nil, 0, err
-	}
-	all, err := f.service.RepositoriesOf(in.Context(), in.login, string(owner.Name))
-	if err != nil {
-		return nil, 0, err
-	}
-	var list []cairn.Repository
-	for _, r := range all {
-		if strings.Contains(strings.ToLower(string(r.Name)+"\n"+r.Description), strings.ToLower(text)) {
-			list = append(list, r)
-		}
-	}
-	total := len(list)
-	list = list[min(skip, total):]
-	return list[:min(limit, len(list))], total, nil
 }
 
 // link sets the header that names the pages around one. The query stays.
@@ -197,11 +181,11 @@ func (f *Face) createInOrganization(w http.ResponseWriter, in *request) error {
 	if err := body.check(); err != nil {
 		return err
 	}
-	owner, err := f.service.Organization(in.Context(), in.PathValue("org"))
+	owner, err := f.service.Account(in.Context(), in.PathValue("org"))
 	if err != nil {
 		return err
 	}
-	if owner.IsUser {
+	if owner.User {
 		return cairn.Errorf(cairn.NotFound, "that is a user")
 	}
 	login := in.login
@@ -227,18 +211,13 @@ func (f *Face) createRepository(w http.ResponseWriter, in *request, login servic
 		}
 		first = &service.FirstCommit{CommitInfo: service.CommitInfo{Message: "Initial commit", Author: identity(login.User)}, Files: files}
 	}
-	name := cairn.RepositoryName(body.Name)
-	who, err := f.service.OwnerIn(in.Context(), login, org, name)
-	if err != nil {
-		return err
-	}
-	made, err := f.service.CreateRepository(in.Context(), who, service.NewRepository{
-		Name: name, Description: body.Description, Public: !body.Private, FoldName: true, Number: true, First: first,
+	made, err := f.service.CreateRepositoryIn(in.Context(), login, org, service.NewRepository{
+		Name: cairn.RepositoryName(body.Name), Description: body.Description, Public: !body.Private, FoldName: true, Number: true, First: first,
 	})
 	if err != nil {
 		return nameTaken(err, body.Name, org)
 	}
-	return f.writeRepository(w, in, http.StatusCreated, made)
+	return api.Write(w, http.StatusCreated, f.showRepository(made, showPermissions(made.Role)))
 }
 
 // nameTaken says in this API's words that an owner has a repository of a name.

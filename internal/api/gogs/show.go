@@ -1,7 +1,6 @@
 package gogs
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -32,7 +31,7 @@ func shownName(name cairn.OrganizationName, p cairn.Profile) string {
 }
 
 // showUser shows an owner; who has no credential sees no email address.
-func (f *Face) showUser(o service.OrganizationInfo, email bool) user {
+func (f *Face) showUser(o cairn.Account, email bool) user {
 	name := shownName(o.Name, o.Profile)
 	u := user{ID: int64(o.Number), UserName: name, Login: name, FullName: o.FullName, AvatarURL: f.external + "/" + string(o.Name)}
 	if email {
@@ -51,7 +50,7 @@ type organization struct {
 	Location    string `json:"location"`
 }
 
-func (f *Face) showOrganization(o service.OrganizationInfo) organization {
+func (f *Face) showOrganization(o cairn.Account) organization {
 	return organization{int64(o.Number), shownName(o.Name, o.Profile), o.FullName, f.external + "/" + string(o.Name), o.Description, o.Website, o.Location}
 }
 
@@ -114,41 +113,24 @@ func second(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 // writeRepositories answers with repositories and what the caller may do with
 // each.
 func (f *Face) writeRepositories(w http.ResponseWriter, in *request, list []cairn.Repository) error {
-	shown, err := f.showRepositories(in, list, true)
+	infos, err := f.service.RepositoryInfos(in.Context(), in.login, list...)
 	if err != nil {
 		return err
+	}
+	shown := make([]repository, len(infos))
+	for i, info := range infos {
+		shown[i] = f.showRepository(info, showPermissions(info.Role))
 	}
 	return api.Write(w, http.StatusOK, shown)
 }
 
-func (f *Face) showRepositories(in *request, list []cairn.Repository, may bool) ([]repository, error) {
-	infos, err := f.service.RepositoryInfos(in.Context(), in.login, list...)
-	if err != nil {
-		return nil, err
-	}
-	var roles []cairn.Role
-	if may {
-		if roles, err = f.service.RoleOf(in.Context(), in.login, list...); err != nil {
-			return nil, err
-		}
-	}
-	shown := make([]repository, len(infos))
-	for i, info := range infos {
-		var p *permissions
-		if may {
-			p = showPermissions(roles[i])
-		}
-		shown[i] = f.showRepository(info, p)
-	}
-	return shown, nil
-}
-
+// writeRepository answers with one of them.
 func (f *Face) writeRepository(w http.ResponseWriter, in *request, status int, r cairn.Repository) error {
-	shown, err := f.showRepositories(in, []cairn.Repository{r}, true)
+	infos, err := f.service.RepositoryInfos(in.Context(), in.login, r)
 	if err != nil {
 		return err
 	}
-	return api.Write(w, status, shown[0])
+	return api.Write(w, status, f.showRepository(infos[0], showPermissions(infos[0].Role)))
 }
 
 // person is an author or committer in a branch's commit.
@@ -171,60 +153,54 @@ type payloadCommit struct {
 	Timestamp time.Time `json:"timestamp"`
 }
 
-// people finds the users whose email addresses commits name, each once.
-type people struct {
-	face  *Face
-	ctx   context.Context
-	known map[string]*user
+// people are the users who have the email addresses that commits name.
+type people map[string]cairn.Account
+
+// people finds those of some signatures, all at once.
+func (f *Face) people(in *request, signatures []git.Signature) (people, error) {
+	seen := map[string]bool{}
+	var emails []string
+	for _, s := range signatures {
+		if !seen[s.Email] {
+			seen[s.Email] = true
+			emails = append(emails, s.Email)
+		}
+	}
+	return f.service.AccountsWithEmails(in.Context(), emails)
 }
 
-func (f *Face) people(ctx context.Context) *people { return &people{f, ctx, map[string]*user{}} }
-
-// find returns nil if nobody has the address.
-func (p *people) find(email string) (*user, error) {
-	key := strings.ToLower(email)
-	if u, ok := p.known[key]; ok || email == "" {
-		return u, nil
+// authors are the signatures of commits.
+func authors(commits ...service.Commit) []git.Signature {
+	list := make([]git.Signature, 0, 2*len(commits))
+	for _, c := range commits {
+		list = append(list, c.Author, c.Committer)
 	}
-	found, err := p.face.service.UserByEmail(p.ctx, email)
-	switch {
-	case cairn.KindOf(err) == cairn.NotFound && err != nil:
-		p.known[key] = nil
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	infos, err := p.face.service.UserInfos(p.ctx, found)
-	if err != nil {
-		return nil, err
-	}
-	u := p.face.showUser(infos[0], true)
-	p.known[key] = &u
-	return &u, nil
+	return list
 }
 
-func (p *people) person(s git.Signature) (*person, error) {
-	u, err := p.find(s.Email)
+// userOf is nil if nobody has the address.
+func (f *Face) userOf(p people, s git.Signature) *user {
+	a, ok := p[strings.ToLower(s.Email)]
+	if !ok {
+		return nil
+	}
+	u := f.showUser(a, true)
+	return &u
+}
+
+func (p people) person(s git.Signature) *person {
 	shown := &person{Name: s.Name, Email: s.Email}
-	if u != nil {
-		shown.UserName = u.UserName
+	if a, ok := p[strings.ToLower(s.Email)]; ok {
+		shown.UserName = shownName(a.Name, a.Profile)
 	}
-	return shown, err
+	return shown
 }
 
-func (f *Face) showPayloadCommit(p *people, in *request, c service.Commit) (*payloadCommit, error) {
-	author, err := p.person(c.Author)
-	if err != nil {
-		return nil, err
-	}
-	committer, err := p.person(c.Committer)
-	if err != nil {
-		return nil, err
-	}
+func (f *Face) showPayloadCommit(p people, in *request, c service.Commit) *payloadCommit {
 	return &payloadCommit{
 		ID: c.ID.String(), Message: c.Message + "\n", URL: f.commitURL(in, c.ID.String()),
-		Author: author, Committer: committer, Timestamp: c.Author.When,
-	}, nil
+		Author: p.person(c.Author), Committer: p.person(c.Committer), Timestamp: c.Author.When,
+	}
 }
 
 // address is where the API has the repository of a request.

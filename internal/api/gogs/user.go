@@ -33,7 +33,7 @@ func (f *Face) searchUsers(w http.ResponseWriter, in *request) error {
 }
 
 func (f *Face) showUsers(in *request, users []cairn.User) ([]user, error) {
-	infos, err := f.service.UserInfos(in.Context(), users...)
+	infos, err := f.service.UserAccounts(in.Context(), users...)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (f *Face) showUsers(in *request, users []cairn.User) ([]user, error) {
 }
 
 func (f *Face) user(w http.ResponseWriter, in *request) error {
-	found, err := f.service.Organization(in.Context(), in.PathValue("user"))
+	found, err := f.service.Account(in.Context(), in.PathValue("user"))
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,21 @@ func (t numbers) of(thing cairn.Numbered) (n cairn.Number, err error) {
 	return n, err
 }
 
+var numbersByThing = newLookup(`SELECT kind, organization, repository, id, number FROM numbers WHERE (kind, organization, repository, id) IN (VALUES %s)`, 0, 4)
+
+func (t numbers) OfEach(things []cairn.Numbered) (map[cairn.Numbered]cairn.Number, error) {
+	keys := make([]driver.Value, 0, 4*len(things))
+	for _, thing := range things {
+		keys = append(keys, numberedKey(thing)...)
+	}
+	given := make(map[cairn.Numbered]cairn.Number, len(things))
+	err := t.each(&numbersByThing, nil, keys, func(r *Row) {
+		key := cairn.RepositoryKey{Organization: cairn.OrganizationID(r.Text(1)), Repository: cairn.RepositoryID(r.Text(2))}
+		given[cairn.Numbered{Kind: cairn.NumberKind(r.Text(0)), RepositoryKey: key, ID: r.Text(3)}] = cairn.Number(r.Int(4))
+	})
+	return given, err
+}
+
 func (t numbers) Find(kind cairn.NumberKind, n cairn.Number) (cairn.Numbered, error) {
 	thing, found := cairn.Numbered{Kind: kind}, false
 	err := t.query(Read, `SELECT organization, repository, id FROM numbers WHERE kind = $1 AND number = $2`, values(string(kind), int64(n)), func(r *Row) {

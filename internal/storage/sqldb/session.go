@@ -9,6 +9,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
@@ -30,6 +31,7 @@ type Session struct {
 	stmts   map[string]statement
 	args    []driver.NamedValue // the arguments of the last statement
 	row     Row                 // the last row
+	ran     *atomic.Int64
 }
 
 // statement is what a driver must be able to do with a prepared statement.
@@ -45,12 +47,16 @@ func NewSession(ctx context.Context, db *sql.DB, d Dialect) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the metadata store: %w", err)
 	}
-	return &Session{dialect: d, conn: conn, stmts: map[string]statement{}}, nil
+	return &Session{dialect: d, conn: conn, stmts: map[string]statement{}, ran: new(atomic.Int64)}, nil
 }
+
+// CountIn has the session add one to a counter for each statement that it runs.
+func (s *Session) CountIn(ran *atomic.Int64) { s.ran = ran }
 
 // Exec runs a statement and returns how many rows it changed. An argument is
 // an int64, a string, a []byte or nil.
 func (s *Session) Exec(ctx context.Context, query string, args ...driver.Value) (n int64, err error) {
+	s.ran.Add(1)
 	err = s.conn.Raw(func(conn any) error {
 		stmt, err := s.prepare(ctx, conn, query)
 		if err != nil {
@@ -69,6 +75,7 @@ func (s *Session) Exec(ctx context.Context, query string, args ...driver.Value) 
 // Query runs a statement and calls each for its rows. The Row is good only
 // until each returns.
 func (s *Session) Query(ctx context.Context, query string, args []driver.Value, each func(*Row)) error {
+	s.ran.Add(1)
 	return s.conn.Raw(func(conn any) error {
 		stmt, err := s.prepare(ctx, conn, query)
 		if err != nil {

@@ -76,6 +76,9 @@ func (t *Tx) end() { t.ended = true }
 // Organizations returns the tenants.
 func (t *Tx) Organizations() cairn.Organizations { return organizations{t} }
 
+// Accounts returns the organizations as people see them.
+func (t *Tx) Accounts() cairn.Accounts { return accounts{t} }
+
 // Keys returns the organizations' public keys.
 func (t *Tx) Keys() cairn.Keys { return keys{t} }
 

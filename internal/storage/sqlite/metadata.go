@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"modernc.org/sqlite"
@@ -25,9 +26,10 @@ type Metadata struct {
 	wal     *checkpointer
 	remove  string // the directory that goes with Close; none if empty
 
-	mu      sync.Mutex
-	closed  bool
-	running sync.WaitGroup // Add only under mu while not closed
+	mu         sync.Mutex
+	closed     bool
+	running    sync.WaitGroup // Add only under mu while not closed
+	statements atomic.Int64
 }
 
 var _ cairn.Metadata = (*Metadata)(nil)
@@ -184,8 +186,13 @@ func (m *Metadata) session(ctx context.Context, settings ...string) (*sqldb.Sess
 			return nil, errors.Join(fmt.Errorf("%s: %w", setting, err), s.Close())
 		}
 	}
+	s.CountIn(&m.statements)
 	return s, nil
 }
+
+// Statements is how many statements were run so far, those that begin and end
+// transactions too: what an operation asks of the database.
+func (m *Metadata) Statements() int64 { return m.statements.Load() }
 
 // View runs f on a snapshot. f runs once.
 func (m *Metadata) View(ctx context.Context, f func(cairn.Tx) error) error {

@@ -34,6 +34,7 @@ func TestMetadata(t *testing.T, open func(testing.TB) cairn.Metadata) {
 		{"Upstreams", upstreamCases},
 		{"Credentials", credentialCases},
 		{"Changes", changeCases},
+		{"Accounts", accountCases},
 		{"Users", userCases},
 		{"Roles", roleCases},
 		{"SSHKeys", sshKeyCases},

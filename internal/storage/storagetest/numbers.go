@@ -28,6 +28,12 @@ var numberCases = map[string]func(*testing.T, store){
 				same(t, "number of", n, c.want)
 				thing, err := tx.Numbers().Find(c.thing.Kind, c.want)
 				same(t, "thing", thing, c.thing)
+				if err != nil {
+					return err
+				}
+				each, err := tx.Numbers().OfEach([]cairn.Numbered{c.thing, numbered("acme", "nothing", ""), c.thing})
+				same(t, "of each", len(each), 1)
+				same(t, "number of each", each[c.thing], c.want)
 				return err
 			})
 		}

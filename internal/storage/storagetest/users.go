@@ -186,6 +186,18 @@ var roleCases = map[string]func(*testing.T, store){
 						t.Errorf("%s: access to repository %d is %d, want %d", what, i, got, c.want)
 					}
 				}
+				each, err := tx.Roles().OfEach(ada.ID, []cairn.RepositoryKey{r.RepositoryKey, second.RepositoryKey, elsewhere.RepositoryKey})
+				if err != nil {
+					return err
+				}
+				same(t, what+": each", [3]cairn.Role{each[r.RepositoryKey], each[second.RepositoryKey], each[elsewhere.RepositoryKey]}, [3]cairn.Role{first, another, foreign})
+				if first < cairn.OwnerRole { // owners see all, whatever is given
+					visible, err := tx.Repositories().Visible("acme", ada.ID, 10)
+					if err != nil {
+						return err
+					}
+					same(t, what+": visible", len(visible), repositories)
+				}
 				got, err := tx.Roles().In(ada.ID, "acme")
 				if err != nil {
 					return err
@@ -313,6 +325,11 @@ var roleCases = map[string]func(*testing.T, store){
 				}
 				sameList(t, "public "+c.text, got, c.want)
 			}
+			visible, err := tx.Repositories().Visible("acme", "nobody", 9)
+			if err != nil {
+				return err
+			}
+			same(t, "visible to nobody", len(visible), 1)
 			forks, err := tx.Repositories().Forks(one.RepositoryKey, 9)
 			if err != nil {
 				return err
