@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,6 +54,77 @@ func (s *server) synced(name string, runs int) {
 			return
 		}
 	}
+}
+
+// TestKillDuringSync kills the server while an exchange that the Mesa API asked
+// for waits for its upstream. It goes on after the restart, in either direction.
+func TestKillDuringSync(t *testing.T) {
+	t.Parallel()
+	upstream, up := newUpstream(t)
+	s := newServer(t, "--egress-allow", "127.0.0.0/8")
+	var key struct{ Key string }
+	if err := json.Unmarshal([]byte(s.cairn("api-key", "create", "--org", "acme", "--scope", "write", "--json")), &key); err != nil {
+		t.Fatal(err)
+	}
+	call := func(method, path, body string) (answer struct {
+		ID, Status, Error string
+		Attempt           int
+	}) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, s.url("/v1/acme/"+path), strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+key.Key)
+		response, err := anyServer.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || response.StatusCode >= 300 {
+			t.Fatalf("%s %s: %d %v", method, path, response.StatusCode, err)
+		}
+		return answer
+	}
+	call("POST", "repos", fmt.Sprintf(`{"name":"app","upstream":{"url":"%s/team/app.git","auth":{"kind":"token","token":"sesame","token_username":"bot"}}}`, upstream.URL))
+	for _, direction := range []string{"pull", "push"} {
+		asked, proceed := make(chan struct{}, 10), make(chan struct{})
+		upstream.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+			asked <- struct{}{}
+			select {
+			case <-proceed:
+			case <-r.Context().Done():
+			}
+			return false
+		})
+		id := call("POST", "app/upstream/syncs", `{"direction":"`+direction+`"}`).ID
+		<-asked
+		if now := call("GET", "app/upstream/syncs/"+id, ""); now.Status != "in_progress" || now.Attempt != 1 {
+			t.Errorf("%s before the kill: %+v", direction, now)
+		}
+		_ = s.stop(syscall.SIGKILL)
+		close(proceed)
+		s.start()
+		now := call("GET", "app/upstream/syncs/"+id, "")
+		for deadline := time.Now().Add(time.Minute); now.Status == "in_progress" && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+			now = call("GET", "app/upstream/syncs/"+id, "")
+		}
+		if now.Status != "completed" || now.Attempt < 2 {
+			t.Fatalf("%s after the kill: %+v\n%s", direction, now, s.log)
+		}
+		if here, err := s.tip(t.Context(), "app", "main"); err != nil || here != up.RevParse("main") {
+			t.Errorf("%s: main is at %s here, %v", direction, here, err)
+		}
+		// What is to be pushed next.
+		clone := t.TempDir()
+		gittest.Git(t, clone, "clone", "-q", s.remote("app"), ".")
+		gittest.Git(t, clone, "commit", "-q", "--allow-empty", "-m", "next")
+		gittest.Git(t, clone, "push", "-q", "origin", "main")
+	}
+	if _, err := s.tryCairn("fsck", "--org", "acme"); err != nil {
+		t.Error(err)
+	}
+	gittest.Fsck(t, up.Dir)
 }
 
 // refused runs a git command that must fail with that text.

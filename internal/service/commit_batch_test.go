@@ -281,7 +281,11 @@ func (f *tenants) over(t *testing.T, m cairn.Metadata) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := odb.Open(odb.Options{Metadata: m, Bucket: bucket, ScratchDir: filepath.Join(t.TempDir(), "scratch")})
+	stock, err := stockGit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := odb.Open(odb.Options{Metadata: m, Bucket: bucket, ScratchDir: filepath.Join(t.TempDir(), "scratch"), Git: stock})
 	if err != nil {
 		t.Fatal(err)
 	}
