@@ -13,6 +13,14 @@ type Account struct {
 	Email string
 }
 
+// Shown is the name as its owner wrote it.
+func (a Account) Shown() string {
+	if a.Spelling != "" {
+		return a.Spelling
+	}
+	return string(a.Name)
+}
+
 // Accounts are the organizations as people see them, the users' too. What is
 // not there is left out of lists, which have no order.
 type Accounts interface {

@@ -13,6 +13,7 @@ type WebhookForm string
 const (
 	CodeStorageForm WebhookForm = ""
 	MesaForm        WebhookForm = "mesa"
+	GogsForm        WebhookForm = "gogs"
 )
 
 // Webhook is a subscription: what happens is told to an address.

@@ -54,7 +54,7 @@ func mayManageWebhooks(who cairn.Actor, form cairn.WebhookForm, repositories []c
 		return mayManage(who, cairn.OrgAdmin, repositories)
 	}
 	if who.Repository != "" {
-		return authorize(who, who.Repository, cairn.RepoWrite)
+		return authorize(who, who.Repository, cairn.RepoAdmin)
 	}
 	if err := authorize(who, "", cairn.RepoWrite); err != nil {
 		return err

@@ -27,6 +27,7 @@ type webhookForm struct {
 var webhookForms = map[cairn.WebhookForm]*webhookForm{
 	cairn.CodeStorageForm: &codeStorageWebhooks,
 	cairn.MesaForm:        &mesaWebhooks,
+	cairn.GogsForm:        &gogsWebhooks,
 }
 
 // message is an event as a webhook is told of it.

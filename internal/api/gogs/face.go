@@ -56,7 +56,7 @@ type route struct {
 
 const repositoryPath = "repos/{owner}/{repo}"
 
-var routes = slices.Concat(userRoutes, repositoryRoutes, contentRoutes, organizationRoutes, keyRoutes, adminRoutes)
+var routes = slices.Concat(userRoutes, repositoryRoutes, contentRoutes, organizationRoutes, keyRoutes, hookRoutes, adminRoutes)
 
 // request is a request whose sender is known.
 type request struct {

@@ -21,7 +21,7 @@ func TestAuthorizationMatrix(t *testing.T) {
 			if !inRepository && repo != "site" {
 				continue
 			}
-			path := strings.NewReplacer("{owner}", "ada", "{repo}", repo, "{user}", "nobody", "{org}", "nobody", "{team}", "99", "{key}", "99",
+			path := strings.NewReplacer("{owner}", "ada", "{repo}", repo, "{user}", "nobody", "{org}", "nobody", "{team}", "99", "{hook}", "99", "{key}", "99",
 				"{branch...}", "nothing", "{commit...}", "nothing", "{path...}", "nothing", "{tree}", "nothing", "{blob}", "nothing", "{name...}", "nothing").Replace(r.path)
 			for user, role := range rank {
 				if r.method == "DELETE" && r.path == repositoryPath && role == cairn.OwnerRole {

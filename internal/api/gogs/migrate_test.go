@@ -49,11 +49,14 @@ func newMigrations(t *testing.T) *migrations {
 		o.Secrets, o.Logger = secrets, slog.New(slog.DiscardHandler)
 		o.Upstreams = upstream.New(out.Client(egress.Budget{}), upstream.Options{})
 		o.PlainUpstreams = allowed
+		o.Egress, o.ExternalURL = out, "https://git.example"
 		o.Enqueued = func(kind cairn.JobKind) { jobs.Wake(kind) }
 	})
 	jobs = worker.StartJobs(worker.JobOptions{
 		Metadata: metadata, Logger: slog.New(slog.DiscardHandler), Alone: true,
-		Kinds: []worker.JobKind{{Kind: service.SyncJob, AtOnce: 4, Run: m.service.RunSync}},
+		Kinds: []worker.JobKind{
+			{Kind: service.SyncJob, AtOnce: 4, Run: m.service.RunSync}, {Kind: service.WebhookJob, AtOnce: 4, Run: m.service.DeliverWebhook},
+		},
 	})
 	t.Cleanup(jobs.Close)
 	for _, name := range []string{"ada", "acme", "owner"} {

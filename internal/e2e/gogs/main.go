@@ -45,6 +45,8 @@ func main() {
 	gitAccess(address, ada)
 	keys(root, ada, bob)
 	collaborators(ada, bob)
+	hooks(ada)
+	migrations(ada)
 	organizations(root, ada, bob)
 	elsewhere(ada)
 	refused("DeleteRepo of another", bob.DeleteRepo("Ada", "Site"), "404")
@@ -196,6 +198,33 @@ func collaborators(ada, bob *gogs.Client) {
 	expect("DeleteCollaborator", ada.DeleteCollaborator("ada", "site", "bob"), true)
 	_, err = bob.GetRepo("ada", "site")
 	refused("who is no collaborator any more", err, "404")
+}
+
+func hooks(ada *gogs.Client) {
+	config := map[string]string{"url": "https://receiver.example/hook", "content_type": "json", "secret": "sesame"}
+	made, err := ada.CreateRepoHook("ada", "site", gogs.CreateHookOption{Type: "gogs", Config: config, Events: []string{"push", "create"}, Active: true})
+	expect("CreateRepoHook", err, made != nil && made.ID > 0 && made.Active && len(made.Events) == 2 && made.Config["secret"] == "", made)
+	_, err = ada.CreateRepoHook("ada", "site", gogs.CreateHookOption{Type: "slack", Config: config})
+	refused("CreateRepoHook of another type", err, "slack")
+	_, err = ada.CreateRepoHook("ada", "site", gogs.CreateHookOption{Type: "gogs", Config: map[string]string{"url": "https://127.0.0.1/", "content_type": "json"}})
+	refused("CreateRepoHook to an address inside", err, "url")
+	no := false
+	expect("EditRepoHook", ada.EditRepoHook("ada", "site", made.ID, gogs.EditHookOption{Config: map[string]string{"content_type": "form"}, Active: &no}), true)
+	refused("EditRepoHook of none", ada.EditRepoHook("ada", "site", 999, gogs.EditHookOption{}), "404")
+	list, err := ada.ListRepoHooks("ada", "site")
+	expect("ListRepoHooks", err, len(list) == 1 && list[0].ID == made.ID && !list[0].Active && list[0].Config["content_type"] == "form", list)
+	expect("DeleteRepoHook", ada.DeleteRepoHook("ada", "site", made.ID), true)
+}
+
+func migrations(ada *gogs.Client) {
+	self, err := ada.GetSelfInfo()
+	expect("GetSelfInfo", err, true)
+	for _, address := range []string{"/etc", "https://127.0.0.1/a/b.git", "file:///srv/a/b.git"} {
+		_, err = ada.MigrateRepo(gogs.MigrateRepoOption{CloneAddr: address, UID: int(self.ID), RepoName: "evil"})
+		refused("MigrateRepo from "+address, err, "address")
+	}
+	_, err = ada.GetRepo("ada", "evil")
+	refused("what was not migrated", err, "404")
 }
 
 func organizations(root, ada, bob *gogs.Client) {
