@@ -448,8 +448,12 @@ func changeMessage(message string) (string, error) {
 	return checkMessage(message)
 }
 
-// caller is who makes a commit that names nobody.
+// caller is who makes a commit that names nobody: the first author whom the
+// credential acts for, or what it is called.
 func (d *changeDraft) caller() Identity {
+	if len(d.who.Authors) > 0 {
+		return Identity{Name: d.who.Authors[0].Name, Email: d.who.Authors[0].Email}
+	}
 	name := d.who.Name
 	if name == "" {
 		name = string(d.who.Organization.Name)

@@ -2,6 +2,11 @@
 package mesa
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -47,9 +52,31 @@ func TestOfficialSDK(t *testing.T) {
 	}
 	upstream := gittest.ServeHTTP(t, t.TempDir())
 	upstream.Host(t, "upstream").Commit("main", "first", gittest.Files{"a": "1"})
-	out, err := exec.CommandContext(t.Context(), "node", "run.mjs", s.URL(), key.Key, upstream.URL+"/upstream.git").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "node", "run.mjs", s.URL(), key.Key, upstream.URL+"/upstream.git", privateKey(t, operator)).CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 	t.Logf("%s", out)
+}
+
+// privateKey makes a private key for acme, registers its public half and returns
+// the text that newer SDKs take.
+func privateKey(t *testing.T, operator *client.Operator) string {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := operator.AddKey(t.Context(), "acme", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "mesa_private_key_acme_" + base64.RawURLEncoding.EncodeToString(secret)
 }

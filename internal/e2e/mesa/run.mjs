@@ -1,5 +1,5 @@
 // The official Mesa SDK and its low-level client, unmodified, against a running
-// server: node run.mjs URL KEY UPSTREAM. It ends with status 0 if every
+// server: node run.mjs URL KEY UPSTREAM PRIVATE_KEY. It ends with status 0 if every
 // answer is what their users expect.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -8,9 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as rest from '@mesadev/rest';
 import { Mesa, VIRTUAL_ROOT_CHANGE_ID } from '@mesadev/sdk';
+import { operations, privateKeyTokens } from './operations.mjs';
 import { syncEvents, webhookEvents, webhookTargets } from './webhooks.mjs';
 
-const [url, apiKey, upstream] = process.argv.slice(2);
+const [url, apiKey, upstream, privateKey] = process.argv.slice(2);
 const apiUrl = `${url}/v1`;
 const mesa = new Mesa({ apiKey, apiUrl, org: 'acme' });
 
@@ -176,6 +177,14 @@ const stories = {
 
   async 'syncs, and their events'() {
     await syncEvents({ mesa, apiUrl, apiKey, upstream });
+  },
+
+  async 'every operation, and what it refuses'() {
+    await operations({ apiUrl, apiKey, upstream });
+  },
+
+  async 'tokens from a private key'() {
+    await privateKeyTokens({ apiUrl, privateKey });
   },
 
   async 'what only the low-level client calls'() {
