@@ -77,3 +77,33 @@ func (o *Operator) Projects(ctx context.Context, organization string) iter.Seq2[
 		return page.Projects, page.NextCursor, err
 	})
 }
+
+// ProjectMember is a user with a role in a project: "read", "write" or "admin".
+type ProjectMember struct {
+	Name string `json:"name"`
+	Role string `json:"role"`
+}
+
+// ProjectMembers returns the members of a project, named by its id.
+func (o *Operator) ProjectMembers(ctx context.Context, organization, project string) ([]ProjectMember, error) {
+	var out struct {
+		Members []ProjectMember `json:"members"`
+	}
+	err := o.call(ctx, http.MethodGet, projectPath(organization, project)+"/members", nil, &out)
+	return out.Members, err
+}
+
+// SetProjectMember makes a user a member of a project, or changes their role.
+// Repositories that are created with import_members begin with them.
+func (o *Operator) SetProjectMember(ctx context.Context, organization, project string, m ProjectMember) error {
+	return o.call(ctx, http.MethodPut, projectPath(organization, project)+"/members/"+url.PathEscape(m.Name), map[string]string{"role": m.Role}, nil)
+}
+
+// RemoveProjectMember takes a user out of a project.
+func (o *Operator) RemoveProjectMember(ctx context.Context, organization, project, user string) error {
+	return o.call(ctx, http.MethodDelete, projectPath(organization, project)+"/members/"+url.PathEscape(user), nil, nil)
+}
+
+func projectPath(organization, project string) string {
+	return organizationPath(organization) + "/projects/" + url.PathEscape(project)
+}

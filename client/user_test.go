@@ -93,6 +93,26 @@ func TestProjectsOfAnOrganization(t *testing.T) {
 		t.Fatalf("got %+v, %v", made, err)
 	}
 	same(t, "listed", only(t, operator.Projects(t.Context(), "acme"), func(p client.Project) bool { return p.Name == "apollo" }), made)
+	if _, err := operator.CreateUser(t.Context(), client.NewUser{Name: "apollonia"}); err != nil {
+		t.Fatal(err)
+	}
+	member := client.ProjectMember{Name: "apollonia", Role: "write"}
+	if err := operator.SetProjectMember(t.Context(), "acme", made.ID, member); err != nil {
+		t.Fatal(err)
+	}
+	list, err := operator.ProjectMembers(t.Context(), "acme", made.ID)
+	if err != nil || len(list) != 1 || list[0] != member {
+		t.Errorf("the members are %+v, %v", list, err)
+	}
+	if err := operator.SetProjectMember(t.Context(), "acme", made.ID, client.ProjectMember{Name: "apollonia", Role: "owner"}); err == nil {
+		t.Error("there is a role owner")
+	}
+	if err := operator.RemoveProjectMember(t.Context(), "acme", made.ID, "apollonia"); err != nil {
+		t.Error(err)
+	}
+	if list, err = operator.ProjectMembers(t.Context(), "acme", made.ID); err != nil || len(list) != 0 {
+		t.Errorf("left are %+v, %v", list, err)
+	}
 	if _, err := operator.CreateProject(t.Context(), "acme", "apollo"); err == nil {
 		t.Error("a second project has the name")
 	}

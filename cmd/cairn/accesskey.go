@@ -101,7 +101,7 @@ func newProject() *cobra.Command {
 	var org string
 	cmd.PersistentFlags().StringVar(&org, "org", "", "organization (required)")
 	_ = cmd.MarkPersistentFlagRequired("org")
-	cmd.AddCommand(o.projectCreate(&org), o.projectList(&org))
+	cmd.AddCommand(o.projectCreate(&org), o.projectList(&org), o.projectMember(&org))
 	return cmd
 }
 

@@ -69,4 +69,10 @@ type Projects interface {
 	Find(OrganizationID, ProjectName) (Project, error)
 	// List returns up to limit projects with names after the given one.
 	List(org OrganizationID, after ProjectName, limit int) ([]Project, error)
+
+	// SetMember gives a user a role in a project, or changes it; NoRole takes it
+	// away.
+	SetMember(OrganizationID, ProjectID, UserID, Role) error
+	// Members returns who has a role in a project, by name.
+	Members(OrganizationID, ProjectID) ([]Collaborator, error)
 }

@@ -34,7 +34,7 @@ func TestWritesLookAgainWhenARepackBegins(t *testing.T) {
 			return "refs/heads/side", git.ObjectID{}, s.DeleteBranch(t.Context(), who, who.Repository, "side", false)
 		},
 		"tag": func(t *testing.T, _ cairn.Repository, who cairn.Actor) (git.RefName, git.ObjectID, error) {
-			tag, err := s.CreateTag(t.Context(), who, who.Repository, "v1", Revision{Name: "main"})
+			tag, err := s.CreateTag(t.Context(), who, who.Repository, NewTag{Name: "v1", At: Revision{Name: "main"}})
 			return "refs/tags/v1", tag.Commit, err
 		},
 		"merge": func(t *testing.T, _ cairn.Repository, who cairn.Actor) (git.RefName, git.ObjectID, error) {

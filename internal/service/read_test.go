@@ -79,7 +79,7 @@ func TestReadsAskForTheRepositorysRowAlone(t *testing.T) {
 	ids := f.line(t, repo, 30)
 	who := f.actor(t, "acme", "r", cairn.GitRead, cairn.GitWrite)
 	main := Revision{Name: "main"}
-	if _, err := f.CreateTag(t.Context(), who, "r", "v1", main); err != nil {
+	if _, err := f.CreateTag(t.Context(), who, "r", NewTag{Name: "v1", At: main}); err != nil {
 		t.Fatal(err)
 	}
 	reads := map[string]func() error{

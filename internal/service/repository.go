@@ -32,6 +32,9 @@ type NewRepository struct {
 	Labels        cairn.Labels
 	Upstream      UpstreamChange // without an address: none
 	First         *FirstCommit   // nil: it is empty
+	// ImportMembers makes the members of the project in which it lies its
+	// collaborators.
+	ImportMembers bool
 	// FoldName refuses the name also if there is one that differs by case only.
 	FoldName bool
 	// Number gives it its number at once, in the same transaction: for who shows
@@ -43,7 +46,8 @@ type NewRepository struct {
 // characters of any kind.
 const maxDescription = 8000
 
-// CreateRepository makes a repository, empty or with a first commit; Conflict if the name is taken.
+// CreateRepository makes a repository, empty or with a first commit; Conflict if
+// the name is taken.
 // The name of a deleted repository is free again.
 func (s *Service) CreateRepository(ctx context.Context, who cairn.Actor, in NewRepository) (cairn.Repository, error) {
 	made, _, err := s.createRepository(ctx, who, in)
@@ -86,6 +90,11 @@ func (s *Service) createRepository(ctx context.Context, who cairn.Actor, in NewR
 		}
 		if len(labels) > 0 {
 			if err := tx.Repositories().SetLabels(row.RepositoryKey, labels); err != nil {
+				return err
+			}
+		}
+		if in.ImportMembers {
+			if err := importMembers(tx, who, row); err != nil {
 				return err
 			}
 		}
@@ -135,6 +144,9 @@ type NewFork struct {
 	// and tags.
 	Ref, SHA      string
 	DefaultBranch string // short; empty means the source's
+	Description   string
+	Public        bool
+	ImportMembers bool // as with NewRepository
 }
 
 // ForkRepository makes a repository that begins where another one of the same
@@ -150,6 +162,9 @@ func (s *Service) ForkRepository(ctx context.Context, who cairn.Actor, in NewFor
 	}
 	if in.SourceActor.Organization.ID != who.Organization.ID {
 		return cairn.Repository{}, cairn.Errorf(cairn.Invalid, "a fork stays within one organization; the token for its source is of another")
+	}
+	if err := cairn.CheckText("description", in.Description, maxDescription); err != nil {
+		return cairn.Repository{}, err
 	}
 	var branch git.RefName
 	if in.DefaultBranch != "" {
@@ -182,7 +197,13 @@ func (s *Service) tryFork(ctx context.Context, who cairn.Actor, in NewFork, bran
 		return cairn.Repository{}, err
 	}
 	row := newRepository(who.Organization, in.Name)
+	row.Description, row.Public = in.Description, in.Public
 	also := func(tx cairn.Tx, made cairn.Repository) error {
+		if in.ImportMembers {
+			if err := importMembers(tx, who, row); err != nil {
+				return err
+			}
+		}
 		if !made.Watched {
 			return nil
 		}

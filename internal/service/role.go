@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/cairn-storage/cairn/internal/cairn"
 )
@@ -151,6 +152,38 @@ func (s *Service) Grant(ctx context.Context, who cairn.Actor, repo cairn.Reposit
 			return cairn.Errorf(cairn.Invalid, "user %q owns the repository", u.Name)
 		}
 		return tx.Roles().Grant(key, u.ID, role)
+	})
+}
+
+// ChangeCollaborator gives another role to the one collaborator whom is
+// recognizes, or with NoRole takes it away; NotFound if there is none. Like
+// Grant, it gives no more than the actor's own.
+func (s *Service) ChangeCollaborator(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, is func(cairn.User) bool, role cairn.Role) error {
+	if role < cairn.NoRole || role > cairn.AdminRole {
+		return cairn.Errorf(cairn.Invalid, "a collaborator may read, write or administer")
+	}
+	for _, scope := range append(role.Scopes(), cairn.RepoAdmin) {
+		if err := authorize(who, repo, scope); err != nil {
+			return err
+		}
+	}
+	return s.metadata.Update(ctx, func(tx cairn.Tx) error {
+		found, err := findRepository(tx, who, repo)
+		if err != nil {
+			return err
+		}
+		list, err := tx.Roles().Collaborators(found.RepositoryKey)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(list, func(c cairn.Collaborator) bool { return is(c.User) })
+		switch {
+		case i < 0:
+			return cairn.Errorf(cairn.NotFound, "there is no such collaborator")
+		case role == cairn.NoRole:
+			return tx.Roles().Withdraw(found.RepositoryKey, list[i].User.ID)
+		}
+		return tx.Roles().Grant(found.RepositoryKey, list[i].User.ID, role)
 	})
 }
 

@@ -20,44 +20,105 @@ type Tag struct {
 	Cursor string // of the page that begins after it; only in listings
 }
 
-// CreateTag makes a lightweight tag at a revision; Conflict if the name is
-// taken.
-func (s *Service) CreateTag(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, name string, at Revision) (tag Tag, err error) {
+// NewTag says what tag to make.
+type NewTag struct {
+	Name string
+	At   Revision
+	// Message makes it an annotated tag, by Tagger; empty makes a lightweight
+	// one.
+	Message string
+	Tagger  Identity
+}
+
+// CreateTag makes a tag at a revision; Conflict if the name is taken.
+func (s *Service) CreateTag(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, in NewTag) (tag Tag, err error) {
 	err = onNewState(ctx, func() (err error) {
-		tag, err = s.tryCreateTag(ctx, who, repo, name, at)
+		tag, err = s.tryCreateTag(ctx, who, repo, in)
 		return err
 	})
 	return tag, err
 }
 
-func (s *Service) tryCreateTag(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, name string, at Revision) (Tag, error) {
+func (s *Service) tryCreateTag(ctx context.Context, who cairn.Actor, repo cairn.RepositoryName, in NewTag) (Tag, error) {
 	sn, err := s.open(ctx, who, repo, cairn.GitWrite)
 	if err != nil {
 		return Tag{}, err
 	}
 	defer sn.Close()
-	ref, err := tagRef(name)
+	ref, err := tagRef(in.Name)
 	if err != nil {
 		return Tag{}, err
 	}
-	if at.Name == "" {
+	if in.At.Name == "" {
 		return Tag{}, cairn.Errorf(cairn.Invalid, "the commit to tag is required")
 	}
-	commit, err := at.resolve(ctx, sn)
+	commit, err := in.At.resolve(ctx, sn)
 	if err != nil {
 		return Tag{}, err
 	}
-	exists := cairn.Errorf(cairn.Conflict, "tag %q already exists", cairn.Clip(name))
+	exists := cairn.Errorf(cairn.Conflict, "tag %q already exists", cairn.Clip(in.Name))
 	if _, ok := sn.Ref(ref); ok {
 		return Tag{}, exists
 	}
-	err = s.apply(ctx, sn, refWrite{Who: who, Updates: []cairn.RefUpdate{{Name: ref, New: commit}}})
+	w := refWrite{Who: who, Updates: []cairn.RefUpdate{{Name: ref, New: commit}}}
+	if in.Message != "" {
+		if err := s.annotate(ctx, sn, &w, in, commit); err != nil {
+			return Tag{}, err
+		}
+	}
+	err = s.apply(ctx, sn, w)
+	if err != nil && isRefused(err) {
+		s.store.Discard(ctx, w.Packs...)
+	}
 	if conflict := (*cairn.RefConflict)(nil); errors.As(err, &conflict) {
 		return Tag{}, exists
 	} else if err != nil {
 		return Tag{}, err
 	}
-	return Tag{Name: name, Commit: commit}, nil
+	return Tag{Name: in.Name, Commit: commit}, nil
+}
+
+// annotate makes a write of a tag that of an annotated one.
+func (s *Service) annotate(ctx context.Context, sn *odb.Snapshot, w *refWrite, in NewTag, commit git.ObjectID) error {
+	message, err := checkMessage(in.Message)
+	if err != nil {
+		return err
+	}
+	tagger, err := signature("tagger", in.Tagger, s.now())
+	if err != nil {
+		return err
+	}
+	format := sn.Repository().Format
+	data := (&git.Tag{Target: commit, Type: git.CommitObject, Name: in.Name, Tagger: tagger, Message: message}).Encode()
+	if err := git.CheckObject(format, git.TagObject, data); err != nil {
+		return cairn.Errorf(cairn.Invalid, "%w", err)
+	}
+	pack := s.store.NewPack(format)
+	defer pack.Close()
+	id, err := pack.Add(git.TagObject, data)
+	if err != nil {
+		return err
+	}
+	staged, err := pack.Finish(ctx, sn.Repository().Organization)
+	if err != nil {
+		return err
+	}
+	w.Packs, w.Updates[0].New, w.History = []odb.Staged{staged}, id, tagged{sn, id, commit}
+	return nil
+}
+
+// tagged is a history with one more tag, which is not stored yet.
+type tagged struct {
+	history
+	tag, commit git.ObjectID
+}
+
+// PeelToCommit follows tags to a commit, the new one too.
+func (t tagged) PeelToCommit(ctx context.Context, id git.ObjectID) (git.ObjectID, error) {
+	if id == t.tag {
+		return t.commit, nil
+	}
+	return t.history.PeelToCommit(ctx, id)
 }
 
 func tagRef(name string) (git.RefName, error) {

@@ -58,6 +58,7 @@ type NewMirror struct {
 	// Username and Password are a credential to store; without a password there
 	// is none yet.
 	Username, Password string
+	ImportMembers      bool // as with NewRepository
 }
 
 // verifyTime bounds how long a creation waits for the upstream.
@@ -91,6 +92,9 @@ func (s *Service) CreateMirror(ctx context.Context, who cairn.Actor, in NewMirro
 	row.Syncing = in.Access == PublicAccess || sealed != nil
 	err = s.tell(ctx, func(tx cairn.Tx, told *facts) error {
 		watched, _, err := addRepository(tx, row, in.FoldName, in.Number)
+		if err == nil && in.ImportMembers {
+			err = importMembers(tx, who, row)
+		}
 		if err == nil && watched {
 			err = s.announceRepository(tx, row, repositoryEvent{who: who, kind: repositoryCreated}, told)
 		}

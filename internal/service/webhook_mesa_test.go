@@ -130,7 +130,7 @@ func TestMesaIsToldOfOtherFaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.want(repo, mesaBookmarkDeleted)
-	if _, err := f.CreateTag(t.Context(), who, "r", "v1", Revision{Name: "main"}); err != nil {
+	if _, err := f.CreateTag(t.Context(), who, "r", NewTag{Name: "v1", At: Revision{Name: "main"}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.CreateBranch(t.Context(), who, "r", NewBranch{Name: "hidden", BaseBranch: "main", Ephemeral: true}); err != nil {

@@ -47,6 +47,10 @@ func (f *face) routes() map[string]api.Handler {
 		"GET /admin/v1/organizations/{organization}/projects":             f.listProjects,
 		"POST /admin/v1/organizations/{organization}/projects":            f.createProject,
 
+		"GET /admin/v1/organizations/{organization}/projects/{project}/members":           f.listProjectMembers,
+		"PUT /admin/v1/organizations/{organization}/projects/{project}/members/{user}":    f.setProjectMember,
+		"DELETE /admin/v1/organizations/{organization}/projects/{project}/members/{user}": f.removeProjectMember,
+
 		"DELETE /admin/v1/organizations/{organization}/repositories/{name}":    f.deleteRepository,
 		"POST /admin/v1/organizations/{organization}/repositories/{name}/fsck": f.checkRepository,
 		"POST /admin/v1/organizations/{organization}/repositories/{name}/gc":   f.repackRepository,

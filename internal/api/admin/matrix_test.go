@@ -87,8 +87,8 @@ func TestEveryRouteAsksForTheAdminToken(t *testing.T) {
 	}
 	for pattern := range (&face{}).routes() {
 		method, path, _ := strings.Cut(pattern, " ")
-		there := strings.NewReplacer("{organization}", "acme", "{name}", "app", "{key}", "x", "{id}", "x", "{user}", "ada", "{token}", "x").Replace(path)
-		absent := strings.NewReplacer("{organization}", "nobody", "{name}", "nothing", "{key}", "x", "{id}", "x", "{user}", "ada", "{token}", "x").Replace(path)
+		there := strings.NewReplacer("{organization}", "acme", "{name}", "app", "{key}", "x", "{id}", "x", "{user}", "ada", "{token}", "x", "{project}", "x").Replace(path)
+		absent := strings.NewReplacer("{organization}", "nobody", "{name}", "nothing", "{key}", "x", "{id}", "x", "{user}", "ada", "{token}", "x", "{project}", "y").Replace(path)
 		if strings.Contains(there, "{") {
 			t.Errorf("%s: the test has no value for a name of the path", pattern)
 		}

@@ -16,8 +16,8 @@ import (
 type newRepository struct {
 	Name          string   `json:"name"`
 	ProjectUUID   string   `json:"project_uuid"`
-	GroupID       flexible `json:"group_id"`       // projects are the only groups
-	ImportMembers flexible `json:"import_members"` // members of projects are not kept: whoever has a key of the organization is one
+	GroupID       flexible `json:"group_id"` // projects are the only groups: there is none with a number
+	ImportMembers flexible `json:"import_members"`
 	TemplateID    string   `json:"template_id"`
 	Visibility    flexible `json:"visibility_level"`
 	ImportURL     string   `json:"import_url"`
@@ -70,6 +70,8 @@ func (in newRepository) check() error {
 		return cairn.Errorf(cairn.Invalid, "project_uuid must be 32 letters and digits")
 	case in.ImportMembers != 0 && in.ImportMembers != 1:
 		return cairn.Errorf(cairn.Invalid, "import_members must be 0 or 1")
+	case in.GroupID != 0:
+		return cairn.Errorf(cairn.Invalid, "group_id: there is no code group %d; leave it out", in.GroupID)
 	case in.Visibility != private && in.Visibility != public:
 		return cairn.Errorf(cairn.Invalid, "visibility_level must be 0 or 20")
 	case in.EnableReadme != 0 && in.EnableReadme != 1:
@@ -133,7 +135,10 @@ func (f *Face) create(r *request, project cairn.Project, in newRepository) (cair
 		if err != nil {
 			return cairn.Repository{}, err
 		}
-		return f.service.ForkRepository(r.Context(), who, service.NewFork{Name: name, Source: template.Name, SourceActor: reader})
+		return f.service.ForkRepository(r.Context(), who, service.NewFork{
+			Name: name, Source: template.Name, SourceActor: reader,
+			Description: in.Description, Public: in.Visibility == public, ImportMembers: in.ImportMembers == 1,
+		})
 	}
 	return f.begin(r, who, name, in)
 }
@@ -144,7 +149,9 @@ func (f *Face) begin(r *request, who cairn.Actor, name cairn.RepositoryName, in 
 	if err != nil {
 		return cairn.Repository{}, err
 	}
-	made := service.NewRepository{Name: name, DefaultBranch: defaultBranch, Description: in.Description, Public: in.Visibility == public}
+	made := service.NewRepository{
+		Name: name, DefaultBranch: defaultBranch, Description: in.Description, Public: in.Visibility == public, ImportMembers: in.ImportMembers == 1,
+	}
 	if len(files) > 0 {
 		made.First = &service.FirstCommit{CommitInfo: service.CommitInfo{Message: "Initial commit", Author: author(who, "")}, Files: files}
 	}
@@ -169,6 +176,7 @@ func (f *Face) importRepository(r *request, who cairn.Actor, name cairn.Reposito
 	}
 	upstream.Name, upstream.DefaultBranch, upstream.Access, upstream.Once = name, defaultBranch, service.PublicAccess, true
 	upstream.Description, upstream.Public = in.Description, in.Visibility == public
+	upstream.ImportMembers = in.ImportMembers == 1
 	return f.service.CreateMirror(r.Context(), who, upstream)
 }
 
@@ -191,18 +199,15 @@ func (f *Face) createProjectAndRepository(w http.ResponseWriter, r *request) err
 	if err != nil {
 		return err
 	}
-	if err := checkName(in.Name); err != nil {
-		return err
-	}
 	if in.Visibility == members {
 		in.Visibility = private // to members only is what private is
 	}
+	body := newRepository{Name: in.Name, ProjectUUID: string(cairn.NewProjectID()), ImportMembers: in.ImportMembers, Visibility: in.Visibility}
+	if err := body.check(); err != nil {
+		return err // before there is a project
+	}
 	project, err := f.service.CreateProject(r.Context(), r.who, in.ProjectName)
 	if err != nil {
-		return err
-	}
-	body := newRepository{Name: in.Name, ProjectUUID: string(project.ID), ImportMembers: in.ImportMembers, Visibility: in.Visibility}
-	if err := body.check(); err != nil {
 		return err
 	}
 	made, err := f.create(r, project, body)

@@ -175,21 +175,19 @@ func (f *Face) addMember(r *request, in newMember) (id string, err error) {
 	return memberID(u), f.service.Grant(r.Context(), r.who, r.repo.Name, string(u.Name), cairn.Role(in.Role))
 }
 
-// member finds the member whom the path names, by id or else by name.
-func (f *Face) member(r *request) (cairn.OrganizationName, error) {
-	all, err := f.members(r)
-	if err != nil {
-		return "", err
-	}
+// changeMember gives the member whom the path names another role, or with none
+// takes theirs away.
+func (f *Face) changeMember(r *request, role cairn.Role) error {
 	asked := r.path["member"]
-	i := slices.IndexFunc(all, func(c cairn.Collaborator) bool { return memberID(c.User) == asked })
-	if i < 0 {
-		i = slices.IndexFunc(all, func(c cairn.Collaborator) bool { return c.User.Name == cairn.FoldOrganizationName(asked) })
+	is := func(u cairn.User) bool { return u.Name == cairn.FoldOrganizationName(asked) }
+	if _, ok := parseUUID(asked); ok {
+		is = func(u cairn.User) bool { return memberID(u) == asked }
 	}
-	if i < 0 {
-		return "", cairn.Errorf(cairn.NotFound, "there is no member %q", cairn.Clip(asked))
+	err := f.service.ChangeCollaborator(r.Context(), r.who, r.repo.Name, is, role)
+	if errors.Is(err, cairn.NotFound) {
+		err = cairn.Errorf(cairn.NotFound, "there is no member %q", cairn.Clip(asked))
 	}
-	return all[i].User.Name, nil
+	return err
 }
 
 // setMemberRole gives a member another role.
@@ -200,22 +198,17 @@ func (f *Face) setMemberRole(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	name, err := f.member(r)
-	if err != nil {
-		return err
+	if in.Role == memberRole(cairn.NoRole) {
+		return cairn.Errorf(cairn.Invalid, "role is required")
 	}
-	if err := f.service.Grant(r.Context(), r.who, r.repo.Name, string(name), cairn.Role(in.Role)); err != nil {
+	if err := f.changeMember(r, cairn.Role(in.Role)); err != nil {
 		return err
 	}
 	return answer(w, struct{}{})
 }
 
 func (f *Face) removeMember(w http.ResponseWriter, r *request) error {
-	name, err := f.member(r)
-	if err != nil {
-		return err
-	}
-	if err := f.service.Withdraw(r.Context(), r.who, r.repo.Name, string(name)); err != nil {
+	if err := f.changeMember(r, cairn.NoRole); err != nil {
 		return err
 	}
 	return answer(w, struct{}{})

@@ -132,3 +132,43 @@ func TestMembersAreNoOracle(t *testing.T) {
 		t.Errorf("the answers differ: %q", texts)
 	}
 }
+
+// TestImportMembers takes the members of a project over, and refuses a code
+// group that is not there.
+func TestImportMembers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.newUser(t, "bea")
+	who, err := w.service.Operator(t.Context(), operator, "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.service.SetProjectMember(t.Context(), who, cairn.ProjectID(w.project), "bea", cairn.WriterRole); err != nil {
+		t.Fatal(err)
+	}
+	first := w.create(t, "first")
+	for name, c := range map[string]struct{ more, want string }{
+		"without": {`"import_members":0`, " of 0"}, "empty": {`"import_members":1`, "bea 30 of 1"},
+		"begun":    {`"import_members":"1","enable_readme":1,"group_id":0`, "bea 30 of 1"},
+		"template": {`"import_members":1,"template_id":"` + first + `","description":"d","visibility_level":20`, "bea 30 of 1"},
+	} {
+		var made struct {
+			UUID string `json:"repository_uuid"`
+		}
+		w.must(t, "POST", "/v1/repositories", `{"name":"`+name+`","project_uuid":"`+w.project+`",`+c.more+`}`, &made)
+		if got := w.members(t, made.UUID, ""); got != c.want {
+			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+		var shown struct {
+			Visibility int `json:"visibility_level"`
+		}
+		w.must(t, "GET", "/v2/repositories/"+made.UUID, "", &shown)
+		if want := map[bool]int{true: 20}[name == "template"]; shown.Visibility != want {
+			t.Errorf("%s: visibility_level is %d, want %d", name, shown.Visibility, want)
+		}
+	}
+	a := w.call(t, w.token(t, w.key), "POST", "/v1/repositories", `{"name":"grouped","project_uuid":"`+w.project+`","group_id":7}`)
+	if a.status != http.StatusBadRequest || a.code() != "CH.010001" || !strings.Contains(a.text, "code group") {
+		t.Errorf("a code group: got %d %s", a.status, a.text)
+	}
+}

@@ -204,10 +204,9 @@ func (f *Face) createTag(w http.ResponseWriter, r *request) error {
 	if in.Name == "" || in.Ref == "" {
 		return cairn.Errorf(cairn.Invalid, "tag_name and ref are required")
 	}
-	if in.Message != "" {
-		return cairn.Errorf(cairn.Invalid, "message is not supported: tags are made without a text of their own")
-	}
-	made, err := f.service.CreateTag(r.Context(), r.who, r.repo.Name, in.Name, service.Revision{Name: in.Ref})
+	made, err := f.service.CreateTag(r.Context(), r.who, r.repo.Name, service.NewTag{
+		Name: in.Name, At: service.Revision{Name: in.Ref}, Message: in.Message, Tagger: author(r.who, ""),
+	})
 	if err != nil {
 		return err
 	}
@@ -215,5 +214,5 @@ func (f *Face) createTag(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, map[string]any{"name": made.Name, "message": "", "commit": newCommitBody(c.Commit)})
+	return answer(w, map[string]any{"name": made.Name, "message": in.Message, "commit": newCommitBody(c.Commit)})
 }

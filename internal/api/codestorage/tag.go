@@ -35,7 +35,7 @@ func (f *face) createTag(w http.ResponseWriter, r *request) error {
 		}
 		at = in.Target
 	}
-	made, err := f.service.CreateTag(r.Context(), r.who, r.repo, in.Name, service.Revision{Name: at})
+	made, err := f.service.CreateTag(r.Context(), r.who, r.repo, service.NewTag{Name: in.Name, At: service.Revision{Name: at}})
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func (t organizations) Delete(id cairn.OrganizationID) error {
 	}
 	for _, table := range []string{
 		`public_keys`, `api_keys`, `jobs`, `webhooks`, `webhook_repositories`, `deliveries`, `numbers`, `access_keys`, `projects`,
-		`teams`, `team_members`, `team_repositories`, `collaborators`, `ssh_keys`,
+		`teams`, `team_members`, `team_repositories`, `collaborators`, `ssh_keys`, `project_members`,
 	} {
 		if _, err := t.exec(`DELETE FROM `+table+` WHERE organization = $1`, string(id)); err != nil {
 			return err

@@ -33,6 +33,20 @@ func (t projects) List(org cairn.OrganizationID, after cairn.ProjectName, n int)
 		string(org), string(after), limit(n))
 }
 
+func (t projects) SetMember(org cairn.OrganizationID, id cairn.ProjectID, user cairn.UserID, role cairn.Role) error {
+	if role == cairn.NoRole {
+		_, err := t.exec(`DELETE FROM project_members WHERE organization = $1 AND project = $2 AND user_id = $3`, string(org), string(id), string(user))
+		return err
+	}
+	_, err := t.exec(`INSERT INTO project_members (organization, project, user_id, role) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (organization, project, user_id) DO UPDATE SET role = excluded.role`, string(org), string(id), string(user), int64(role))
+	return err
+}
+
+func (t projects) Members(org cairn.OrganizationID, id cairn.ProjectID) ([]cairn.Collaborator, error) {
+	return t.collaborators(`project_members AS c ON c.user_id = u.id WHERE c.organization = $1 AND c.project = $2`, string(org), string(id))
+}
+
 // one reads the project that a query returns; what is how it is asked for.
 func (t projects) one(what, query string, args ...driver.Value) (cairn.Project, error) {
 	list, err := t.many(query, args...)

@@ -60,9 +60,15 @@ func (t roles) Withdraw(key cairn.RepositoryKey, user cairn.UserID) error {
 	return err
 }
 
-func (t roles) Collaborators(key cairn.RepositoryKey) (list []cairn.Collaborator, err error) {
-	err = t.query(Read, `SELECT `+userColumns+`, c.role`+fromUsers+`JOIN collaborators AS c ON c.user_id = u.id
-		WHERE c.organization = $1 AND c.repository = $2 ORDER BY o.name`, values(string(key.Organization), string(key.Repository)), func(r *Row) {
+func (t roles) Collaborators(key cairn.RepositoryKey) ([]cairn.Collaborator, error) {
+	return t.collaborators(`collaborators AS c ON c.user_id = u.id WHERE c.organization = $1 AND c.repository = $2`,
+		string(key.Organization), string(key.Repository))
+}
+
+// collaborators reads users with the roles that the rows of a table, c, give
+// them.
+func (t *Tx) collaborators(join string, args ...driver.Value) (list []cairn.Collaborator, err error) {
+	err = t.query(Read, `SELECT `+userColumns+`, c.role`+fromUsers+`JOIN `+join+` ORDER BY o.name`, args, func(r *Row) {
 		list = append(list, cairn.Collaborator{User: user(r), Role: cairn.Role(r.Int(numUserColumns))})
 	})
 	return list, err

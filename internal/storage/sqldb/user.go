@@ -95,7 +95,7 @@ func (t users) Delete(id cairn.UserID) error {
 	if err != nil {
 		return err
 	}
-	for _, table := range []string{`user_tokens`, `collaborators`, `team_members`, `ssh_keys`} {
+	for _, table := range []string{`user_tokens`, `collaborators`, `team_members`, `ssh_keys`, `project_members`} {
 		if _, err := t.exec(`DELETE FROM `+table+` WHERE user_id = $1`, string(id)); err != nil {
 			return err
 		}

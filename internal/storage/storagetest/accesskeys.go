@@ -105,6 +105,36 @@ var projectCases = map[string]func(*testing.T, store){
 			return nil
 		})
 	},
+	"members, gone with their user or organization": func(t *testing.T, s store) {
+		ada, bob := s.user("ada"), s.user("bob")
+		s.update(func(tx cairn.Tx) error {
+			return tx.Organizations().Create(cairn.Organization{ID: "acme", Name: "acme"})
+		})
+		set := func(user cairn.User, role cairn.Role) {
+			s.update(func(tx cairn.Tx) error { return tx.Projects().SetMember("acme", "1", user.ID, role) })
+		}
+		expect := func(what string, want ...cairn.Collaborator) {
+			t.Helper()
+			s.view(func(tx cairn.Tx) error {
+				got, err := tx.Projects().Members("acme", "1")
+				sameList(t, what, got, want)
+				return err
+			})
+		}
+		set(bob, cairn.ReaderRole)
+		set(ada, cairn.ReaderRole)
+		set(ada, cairn.AdminRole)
+		s.update(func(tx cairn.Tx) error { return tx.Projects().SetMember("acme", "2", bob.ID, cairn.AdminRole) })
+		expect("members", cairn.Collaborator{User: ada, Role: cairn.AdminRole}, cairn.Collaborator{User: bob, Role: cairn.ReaderRole})
+		set(ada, cairn.NoRole)
+		set(ada, cairn.NoRole)
+		expect("without one", cairn.Collaborator{User: bob, Role: cairn.ReaderRole})
+		s.update(func(tx cairn.Tx) error { return tx.Users().Delete(bob.ID) })
+		expect("without a user who is gone")
+		set(ada, cairn.ReaderRole)
+		s.update(func(tx cairn.Tx) error { return tx.Organizations().Delete("acme") })
+		expect("without the organization")
+	},
 	"absent": func(_ *testing.T, s store) {
 		s.update(func(tx cairn.Tx) error {
 			return tx.Projects().Create(cairn.Project{Organization: "acme", ID: "1", Name: "web"})

@@ -406,6 +406,16 @@ func (s *session) tags() {
 	must(s.T, "AddTagV2", err)
 	list, err := s.c.ShowBranchesByTwoRepositoryId(&model.ShowBranchesByTwoRepositoryIdRequest{RepositoryId: strconv.Itoa(int(s.id))})
 	must(s.T, "ShowBranchesByTwoRepositoryId", err)
+	told, err := s.c.AddTagV2(&model.AddTagV2Request{RepositoryId: s.id, Body: &model.AddTagsRequest{TagName: "v1.1", Ref: "master", Message: p("What is new")}})
+	must(s.T, "AddTagV2 with a message", err)
+	if *told.Result.Message != "What is new" || *told.Result.Commit.Id != s.second {
+		s.Errorf("AddTagV2 with a message: got %v", told)
+	}
+	clone := s.clone(s.url)
+	git(s.T, clone, "fsck", "--strict")
+	if text := git(s.T, clone, "cat-file", "tag", "v1.1"); !strings.Contains(text, "object "+s.second+"\ntype commit\ntag v1.1\ntagger ada <") || !strings.HasSuffix(text, "\n\nWhat is new") {
+		s.Errorf("the tag is %q", text)
+	}
 	if tags := *list.Result.Tags; len(tags) != 2 || *tags[0].Name != "pushed" || !*tags[0].IsDoubleName || *tags[1].Name != "v1.0" || *tags[1].IsDoubleName {
 		s.Errorf("ShowBranchesByTwoRepositoryId: got %v", list)
 	}
