@@ -434,7 +434,7 @@ func (s *Service) DeleteWebhook(ctx context.Context, who cairn.Actor, form cairn
 // PingWebhook sends a webhook an event of the type ping, after what waits.
 func (s *Service) PingWebhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID) (made cairn.Delivery, err error) {
 	err = s.changeWebhook(ctx, who, form, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
-		ping, err := webhookForms[form].ping(w)
+		ping, err := webhookForms[form].pingFor(w)
 		if err != nil {
 			return err
 		}

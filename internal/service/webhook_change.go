@@ -33,6 +33,17 @@ type bookmarkAt struct {
 // bookmarkMoves returns what a write does to bookmarks, in the order of its
 // updates.
 func (a *announcement) bookmarkMoves(m refsMoved) ([]bookmarkMove, error) {
+	updates := map[git.RefName]cairn.RefUpdate{}
+	empties, err := a.tx.Refs().List(a.repo.RepositoryKey, emptyBookmarkPrefix)
+	if err != nil {
+		return nil, err
+	}
+	for _, ref := range empties {
+		updates[ref.Name] = cairn.RefUpdate{Name: ref.Name, Old: ref.Target, New: ref.Target} // unless it is moved
+	}
+	for _, u := range m.Updates {
+		updates[u.Name] = u
+	}
 	var moves []bookmarkMove
 	seen := map[git.RefName]bool{}
 	for _, u := range m.Updates {
@@ -41,11 +52,20 @@ func (a *announcement) bookmarkMoves(m refsMoved) ([]bookmarkMove, error) {
 			continue
 		}
 		seen[name] = true
-		move, err := a.bookmarkMove(m, name)
-		if err != nil {
-			return nil, err
+		branch, moved := updates[name]
+		if !moved {
+			if ref, err := a.tx.Refs().Get(a.repo.RepositoryKey, name); err == nil {
+				branch.Old, branch.New = ref.Target, ref.Target
+			} else if !errors.Is(err, cairn.NotFound) {
+				return nil, err
+			}
 		}
-		moves = append(moves, move)
+		empty, isDefault := updates[emptyBookmark(name)], name == a.repo.DefaultBranch
+		moves = append(moves, bookmarkMove{
+			ref:    name,
+			before: bookmarkAt{isDefault || !branch.Old.IsZero() || !empty.Old.IsZero(), branch.Old},
+			after:  bookmarkAt{isDefault || !branch.New.IsZero() || !empty.New.IsZero(), branch.New},
+		})
 	}
 	return moves, nil
 }
@@ -59,28 +79,6 @@ func bookmarkOf(ref git.RefName) (branch git.RefName, ok bool) {
 	return ref, ref.IsBranch()
 }
 
-func (a *announcement) bookmarkMove(m refsMoved, name git.RefName) (bookmarkMove, error) {
-	move := bookmarkMove{ref: name}
-	move.before.there = name == a.repo.DefaultBranch
-	move.after.there = move.before.there
-	for _, ref := range []git.RefName{name, emptyBookmark(name)} {
-		u := cairn.RefUpdate{Name: ref}
-		if i := slices.IndexFunc(m.Updates, func(u cairn.RefUpdate) bool { return u.Name == ref }); i >= 0 {
-			u = m.Updates[i]
-		} else if present, err := a.tx.Refs().Get(a.repo.RepositoryKey, ref); err == nil {
-			u.Old, u.New = present.Target, present.Target
-		} else if !errors.Is(err, cairn.NotFound) {
-			return move, err
-		}
-		move.before.there = move.before.there || !u.Old.IsZero()
-		move.after.there = move.after.there || !u.New.IsZero()
-		if ref == name {
-			move.before.commit, move.after.commit = u.Old, u.New
-		}
-	}
-	return move, nil
-}
-
 // ids returns the changes of the commits where bookmarks are and were. That of
 // the virtual root is there too.
 func (a *announcement) ids(m refsMoved, moves []bookmarkMove) (map[git.ObjectID]git.ChangeID, error) {
@@ -92,15 +90,24 @@ func (a *announcement) ids(m refsMoved, moves []bookmarkMove) (map[git.ObjectID]
 				if _, known := ids[commit]; known {
 					continue
 				}
-				id, err := changeID(ctx, m.History, commit)
-				if err != nil {
+				var err error
+				if ids[commit], err = anyChangeID(ctx, m.History, commit); err != nil {
 					return nil, err
 				}
-				ids[commit] = id
 			}
 		}
 		return ids, nil
 	})
+}
+
+// anyChangeID is changeID for what a branch names, be it a commit that is there or
+// not: a branch that is broken can be told of, and so be deleted.
+func anyChangeID(ctx context.Context, commits fullCommits, commit git.ObjectID) (git.ChangeID, error) {
+	id, err := changeID(ctx, commits, commit)
+	if err != nil && noHistory(err) == nil {
+		return git.SyntheticChangeID(commit), nil
+	}
+	return id, err
 }
 
 // written describes the changes that a write wrote.
@@ -143,7 +150,7 @@ func (a *announcement) head(e repositoryEvent) (ChangeAt, error) {
 			return git.ChangeID{}, err
 		}
 		defer sn.Close()
-		return changeID(ctx, sn, tip.Target)
+		return anyChangeID(ctx, sn, tip.Target)
 	})
 	return ChangeAt{id, tip.Target}, err
 }

@@ -86,7 +86,8 @@ func (s *Service) announceRepository(tx cairn.Tx, r cairn.Repository, e reposito
 }
 
 // announceSync tells webhooks of an exchange with an upstream, in the transaction
-// that notes it. The caller calls s.enqueued(WebhookJob) after it.
+// that notes it. The caller calls s.enqueued(WebhookJob) after it. No form needs
+// facts for it.
 func (s *Service) announceSync(tx cairn.Tx, r cairn.Repository, e syncEvent) error {
 	return s.announce(&announcement{tx: tx, repo: r, what: e, facts: new(facts)})
 }

@@ -16,7 +16,8 @@ type webhookForm struct {
 	// tell returns what a webhook is told of what happened, in order. What it
 	// does not ask for may be among it.
 	tell func(*announcement, cairn.Webhook) ([]message, error)
-	// ping is a message that tells nothing but that messages arrive.
+	// ping is a message that tells nothing but that messages arrive; nil if there
+	// is none.
 	ping func(cairn.Webhook) (message, error)
 	// header is the header of an attempt at a time, signed with the webhook's
 	// secret.
@@ -28,6 +29,13 @@ var webhookForms = map[cairn.WebhookForm]*webhookForm{
 	cairn.CodeStorageForm: &codeStorageWebhooks,
 	cairn.MesaForm:        &mesaWebhooks,
 	cairn.GogsForm:        &gogsWebhooks,
+}
+
+func (f *webhookForm) pingFor(w cairn.Webhook) (message, error) {
+	if f.ping == nil {
+		return message{}, cairn.Errorf(cairn.Invalid, "there is no ping for webhooks of this API")
+	}
+	return f.ping(w)
 }
 
 // message is an event as a webhook is told of it.

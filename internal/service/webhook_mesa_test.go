@@ -244,6 +244,16 @@ func TestMesaIsToldOfPushes(t *testing.T) {
 	push(reconciliation{Commits: 1, Changes: 1, Evolved: 1}, []cairn.EventType{mesaBookmarkMoved}, cairn.RefUpdate{Name: "refs/heads/bad", Old: bad, New: amended})
 	// What is there already is not new, under whatever name.
 	push(reconciliation{}, []cairn.EventType{mesaBookmarkCreated}, cairn.RefUpdate{Name: "refs/heads/again", New: two})
+	// A bookmark at the virtual root is there, if Git knows it or not.
+	if _, err := f.CreateBookmark(t.Context(), who, "r", "late", git.ChangeID{}); err != nil {
+		t.Fatal(err)
+	}
+	h.want(repo, mesaBookmarkCreated)
+	push(reconciliation{}, []cairn.EventType{mesaBookmarkMoved}, cairn.RefUpdate{Name: "refs/heads/late", New: two})
+	if _, _, err := f.MoveBookmark(t.Context(), who, "r", "late", git.ChangeIDOf(two, &git.Commit{Extra: []git.Header{{Name: "change-id", Value: header[10:42]}}}), true); err != nil {
+		t.Fatal(err)
+	}
+	h.want(repo) // it is where it was
 	f.push(t, who, local, cairn.RefUpdate{Name: "refs/heads/again", Old: two})
 	list = h.want(repo, mesaBookmarkDeleted, mesaPush)
 	if u := list[1].Updates[0]; u.Action != "deleted" || u.After != nil || list[0].Bookmark.CommitOID != two.String() {
