@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cairn-storage/cairn/internal/api/mesa"
 	"github.com/cairn-storage/cairn/internal/cairn"
 )
 
@@ -171,4 +172,29 @@ func TestWrongChanges(t *testing.T) {
 		w.want(c.status, key, c.method, "acme/app/"+c.path, c.body)
 	}
 	w.want(406, key, "GET", "acme/app/diff?base_change_id="+root+"&head_change_id="+made, nil, "Accept: image/png")
+}
+
+// TestStrictMoves has bookmarks move forward only where a request does not allow
+// more, as the setting says.
+func TestStrictMoves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *mesa.Options) { o.StrictMoves = true })
+	w.repository("app")
+	key := w.key("acme", cairn.WriteAccess)
+	change := func(base string) string {
+		return w.want(201, key, "POST", "acme/app/changes", object{"base_change_id": base}).json["id"].(string)
+	}
+	one := change(root)
+	two, beside := change(one), change(one)
+	move := func(status int, body object) {
+		t.Helper()
+		w.want(status, key, "PATCH", "acme/app/bookmarks/main", body)
+	}
+	move(200, object{"change_id": one})
+	move(200, object{"change_id": two})
+	move(200, object{"change_id": two})
+	move(409, object{"change_id": one})
+	move(409, object{"change_id": beside})
+	move(409, object{"change_id": beside, "allow_backwards": false})
+	move(200, object{"change_id": beside, "allow_backwards": true})
 }
