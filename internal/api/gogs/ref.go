@@ -30,7 +30,7 @@ type branch struct {
 
 // notThere makes what no name can be a thing that is not there.
 func notThere(err error) error {
-	if err != nil && cairn.KindOf(err) == cairn.Invalid {
+	if cairn.KindOf(err) == cairn.Invalid {
 		return cairn.Errorf(cairn.NotFound, "%w", err)
 	}
 	return err
@@ -195,7 +195,7 @@ func (f *Face) listCommits(w http.ResponseWriter, in *request) error {
 	}
 	q := service.CommitsQuery{Revision: service.Revision{Name: query.Get("sha")}, Path: query.Get("path"), Limit: min(size, maxCommits)}
 	page, err := f.service.ListCommits(in.Context(), in.who, in.repo.Name, q)
-	if err != nil && cairn.KindOf(err) == cairn.NotFound && q.Name == "" {
+	if cairn.KindOf(err) == cairn.NotFound && q.Name == "" {
 		page, err = service.CommitPage{}, nil // nothing was committed yet
 	}
 	if err != nil {

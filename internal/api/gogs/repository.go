@@ -191,7 +191,7 @@ func (f *Face) createInOrganization(w http.ResponseWriter, in *request) error {
 	login := in.login
 	login.User.Admin = false
 	err = f.createRepository(w, in, login, string(owner.Name), body)
-	if cairn.KindOf(err) == cairn.Denied && err != nil {
+	if cairn.KindOf(err) == cairn.Denied {
 		return &problem{http.StatusForbidden, "Given user is not owner of organization."}
 	}
 	return err
@@ -285,7 +285,7 @@ func (f *Face) collaborators(w http.ResponseWriter, in *request) error {
 
 // unknownUser answers 422 for a user of a path who is not there.
 func unknownUser(err error) error {
-	if err != nil && cairn.KindOf(err) == cairn.NotFound {
+	if cairn.KindOf(err) == cairn.NotFound {
 		return &problem{http.StatusUnprocessableEntity, err.Error()}
 	}
 	return err

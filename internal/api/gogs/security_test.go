@@ -251,3 +251,24 @@ func TestIssuesAreElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestLastOwnerStays takes the last owner out of an organization, and deletes
+// who alone owns one.
+func TestLastOwnerStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	teams := read[[]team](w, "owner", "orgs/acme/teams")
+	members := fmt.Sprintf("admin/teams/%d/members/", teams[0].ID)
+	if text := w.must("root", "DELETE", members+"owner", "", 422); !strings.Contains(text, "only owner") {
+		t.Error(text)
+	}
+	if text := w.must("root", "DELETE", "admin/users/owner", "", 422); !strings.Contains(text, "only owner") {
+		t.Error(text)
+	}
+	w.must("owner", "GET", "repos/acme/tools", "", 200)
+	w.must("root", "PUT", members+"stranger", "", 204)
+	w.must("root", "DELETE", members+"owner", "", 204)
+	w.must("owner", "GET", "repos/acme/tools", "", 404)
+	w.must("stranger", "DELETE", "repos/acme/tools", "", 204)
+	w.must("root", "DELETE", members+"stranger", "", 422)
+}

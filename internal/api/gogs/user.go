@@ -98,7 +98,7 @@ func (f *Face) createToken(w http.ResponseWriter, in *request) error {
 		return err
 	}
 	text, made, err := f.service.CreateUserToken(in.Context(), in.login.Actor(), string(in.login.User.Name), body.Name)
-	if cairn.KindOf(err) == cairn.Conflict && err != nil {
+	if cairn.KindOf(err) == cairn.Conflict {
 		return &problem{http.StatusUnprocessableEntity, "access token already exists: map[name:" + cairn.Clip(body.Name) + "]"}
 	} else if err != nil {
 		return err
