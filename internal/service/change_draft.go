@@ -365,24 +365,35 @@ func (d *changeDraft) store(ctx context.Context) error {
 
 // find is changeState.find for a change that the write relies on.
 func (d *changeDraft) find(ctx context.Context, id git.ChangeID) (git.ObjectID, error) {
-	// First: what is noted after it stands in the way.
-	err := d.service.metadata.View(ctx, func(tx cairn.Tx) (err error) {
-		d.relied[id], err = lastNoted(tx, d.Repository().RepositoryKey, id)
-		return err
-	})
-	if err != nil {
+	if err := d.rely(ctx, id); err != nil {
 		return git.ObjectID{}, err
 	}
 	return d.changeState.find(ctx, id)
 }
 
+// rely has the write fail, with a RefConflict, if a change gets another commit
+// before it, or got one after the state that the write is made on.
+func (d *changeDraft) rely(ctx context.Context, id git.ChangeID) error {
+	return d.service.metadata.View(ctx, func(tx cairn.Tx) error {
+		last, err := lastNoted(tx, d.Repository().RepositoryKey, id)
+		if err != nil {
+			return err
+		}
+		if last.Version > d.Repository().Version {
+			return &cairn.RefConflict{Update: cairn.RefUpdate{Name: odb.ChangeRef(id)}, Current: last.Commit}
+		}
+		d.relied[id] = last.Commit
+		return nil
+	})
+}
+
 // lastNoted is the commit of a change that was noted last; zero if none was.
-func lastNoted(tx cairn.Tx, key cairn.RepositoryKey, id git.ChangeID) (git.ObjectID, error) {
+func lastNoted(tx cairn.Tx, key cairn.RepositoryKey, id git.ChangeID) (cairn.ChangeCommit, error) {
 	commits, err := tx.Changes().Of(key, id, 1)
 	if err != nil || len(commits) == 0 {
-		return git.ObjectID{}, err
+		return cairn.ChangeCommit{}, err
 	}
-	return commits[0].Commit, nil
+	return commits[0], nil
 }
 
 // checkState makes sure, in the transaction of a write, that the changes that it
@@ -394,8 +405,8 @@ func (d *changeDraft) checkState(tx cairn.Tx, r cairn.Repository) error {
 		if err != nil {
 			return err
 		}
-		if last != expected {
-			return &cairn.RefConflict{Update: cairn.RefUpdate{Name: odb.ChangeRef(id), Old: expected}, Current: last}
+		if last.Commit != expected {
+			return &cairn.RefConflict{Update: cairn.RefUpdate{Name: odb.ChangeRef(id), Old: expected}, Current: last.Commit}
 		}
 	}
 	since := d.Repository().Version

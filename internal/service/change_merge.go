@@ -94,11 +94,15 @@ func (m *bookmarkMerger) mergeTips(ctx context.Context) (out MergedBookmark, err
 		out.At, err = m.at(ctx, m.target.target)
 		return out, err
 	}
+	source, err := m.at(ctx, m.source.target)
+	if err != nil {
+		return out, err
+	}
+	if err := m.rely(ctx, source.ID); err != nil { // that of the target moves
+		return out, err
+	}
 	if m.target.target.IsZero() {
-		if out.At, err = m.at(ctx, m.source.target); err != nil {
-			return out, err
-		}
-		out.Kind = MergeCommit
+		out.Kind, out.At = MergeCommit, source
 		m.mergedInto = m.target.ref
 		return out, m.moveBookmark(ctx, m.target, out.At.ID, m.source.target)
 	}

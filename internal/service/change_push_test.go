@@ -160,6 +160,16 @@ func TestChangesOfManyWriters(t *testing.T) {
 			if _, err = s.UpdateChange(t.Context(), c.who, c.name, base.ID, ChangeUpdate{Files: []ChangeFile{file(fmt.Sprintf("base%d", i), "1\n")}}); err != nil {
 				t.Error(err)
 			}
+			if i%2 == 0 {
+				return
+			}
+			name := fmt.Sprint("topic", i)
+			if _, err = s.CreateBookmark(t.Context(), c.who, c.name, name, made[i].ID); err != nil {
+				t.Error(err)
+			}
+			if _, err = s.MergeBookmark(t.Context(), c.who, c.name, BookmarkMerge{Target: "main", Source: name}); err != nil {
+				t.Error(err)
+			}
 		}()
 	}
 	wg.Wait()
@@ -174,7 +184,40 @@ func TestChangesOfManyWriters(t *testing.T) {
 			t.Errorf("change %d has %q on %s", i, files, got.Parents[0])
 		}
 	}
-	c.export()
+	commits := map[string]string{}
+	for line := range strings.Lines(repo.Git("log", "--all", "--format=raw")) {
+		if id, ok := strings.CutPrefix(line, "change-id "); ok && commits[id] != "" {
+			t.Errorf("change %s has several commits", id)
+		} else if ok {
+			commits[id] = line
+		}
+	}
+	if len(commits) != 1+len(made)+len(made)/2 {
+		t.Errorf("%d changes", len(commits))
+	}
+}
+
+// TestWriteOnAnOlderState: a write whose state is from before another write finds
+// out when it asks for the change that this one gave another commit.
+func TestWriteOnAnOlderState(t *testing.T) {
+	t.Parallel()
+	c := newChangeTest(t)
+	base := c.change(nobody, "base", file("base", "1\n"))
+	state, err := c.openChanges(t.Context(), c.who, c.name, cairn.GitWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer state.Close()
+	message := "other words"
+	if _, err := c.UpdateChange(t.Context(), c.who, c.name, base.ID, ChangeUpdate{Message: &message}); err != nil {
+		t.Fatal(err)
+	}
+	d := state.draft(c.who)
+	defer d.close()
+	var conflict *cairn.RefConflict
+	if _, err := d.find(t.Context(), base.ID); !errors.As(err, &conflict) {
+		t.Errorf("the commit of an older state is found: %v", err)
+	}
 }
 
 // TestAmendmentsAreBounded refuses to make more commits again than the limit.
