@@ -39,6 +39,12 @@ func TestMesaErrors(t *testing.T) {
 	}
 	wantProblem(t, s, "GET", "/mesa/nothing", 404, `{"error":{"code":"NOT_FOUND"`, "no such route")
 
+}
+
+// TestErrorsBeforeRouting refuses requests before any face sees them: in the shape
+// of the one that they are for.
+func TestErrorsBeforeRouting(t *testing.T) {
+	t.Parallel()
 	c := testConfig(t)
 	c.MaxRequests = 1
 	full := start(t, c)
@@ -50,6 +56,10 @@ func TestMesaErrors(t *testing.T) {
 	wantProblem(t, full, "GET", "/v1/whoami", 503, `{"error":{"code":"UNAVAILABLE"`, `"trace_id":"`)
 	wantProblem(t, full, "GET", "/mesa/v1/whoami", 503, `{"error":{"code":"UNAVAILABLE"`, `"trace_id":"`)
 	wantProblem(t, full, "GET", "/api/v1/repos", 503, `"title"`)
+	wantProblem(t, full, "GET", "/gogs/api/v1/user", 503, `{"message":"`, `"url":"`)
+	wantProblem(t, full, "GET", "/v2/projects/repositories", 503, `{"error":{"code":"CH.`, `"status":"failed"`)
+	wantProblem(t, full, "GET", "/codearts/v1/repositories/repoid", 503, `"status":"failed"`)
+	wantProblem(t, full, "GET", "/v4/user/keys", 503, `{"error_code":"CH.`)
 }
 
 // wantProblem asks without a credential, and wants an answer with that status

@@ -57,11 +57,16 @@ func (s *Server) routes() http.Handler {
 // fail answers a request that no face sees, in the shape of the face that it is
 // for.
 func fail(w http.ResponseWriter, r *http.Request, err error) {
-	if mesa.Matches(r.URL.Path) {
+	switch path := r.URL.Path; {
+	case codearts.Matches(path):
+		codearts.Fail(w, r, err)
+	case mesa.Matches(path):
 		mesa.Fail(w, r, err)
-		return
+	case strings.HasPrefix(path, "/gogs/"), strings.HasPrefix(path, "/api/v1/") && gogs.Claims(r):
+		gogs.Fail(w, r, err)
+	default:
+		api.Fail(w, r, err)
 	}
-	api.Fail(w, r, err)
 }
 
 // byCredential tells apart the two faces that share a prefix: by the credential

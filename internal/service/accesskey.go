@@ -153,7 +153,6 @@ func (s *Service) RevokeAccessKey(ctx context.Context, who cairn.Actor, org cair
 type knownAccessKey struct {
 	actor  cairn.Actor
 	secret []byte
-	readAt time.Time
 }
 
 // accessKey returns the key of that id. One that is unknown or revoked has no
@@ -162,35 +161,28 @@ func (s *Service) accessKey(ctx context.Context, id cairn.AccessKeyID) (knownAcc
 	if !IsAccessKeyID(string(id)) {
 		return knownAccessKey{}, nil
 	}
-	found, fresh, epoch := s.keys.accessKey(id, s.now())
-	if fresh {
-		return found, nil
-	}
-	var read knownAccessKey
-	err := s.metadata.View(ctx, func(tx cairn.Tx) error {
-		read = knownAccessKey{readAt: s.now()}
+	found, err := cached(ctx, s, &s.keys.access, id, func(tx cairn.Tx) (knownAccessKey, error) {
 		key, err := tx.AccessKeys().Find(id)
 		if errors.Is(err, cairn.NotFound) || err == nil && !key.RevokedAt.IsZero() {
-			return nil
+			return knownAccessKey{}, nil
 		} else if err != nil {
-			return err
+			return knownAccessKey{}, err
 		}
 		org, err := tx.Organizations().Get(key.Organization)
 		if err != nil {
-			return err
+			return knownAccessKey{}, err
 		}
-		read.actor = cairn.Actor{Organization: org, Reach: &cairn.Reach{IDs: key.Repositories}, Scopes: key.Scopes, Name: key.Name, AccessKey: key.ID}
-		if read.actor.Name == "" {
-			read.actor.Name = string(key.ID)
+		who := cairn.Actor{Organization: org, Reach: &cairn.Reach{IDs: key.Repositories}, Scopes: key.Scopes, Name: key.Name, AccessKey: key.ID}
+		if who.Name == "" {
+			who.Name = string(key.ID)
 		}
-		read.secret, err = s.secrets.Open(key.Sealed, accessKeyPlace(key))
-		return err
+		secret, err := s.secrets.Open(key.Sealed, accessKeyPlace(key))
+		return knownAccessKey{who, secret}, err
 	})
 	if err != nil {
 		return knownAccessKey{}, fmt.Errorf("read access key: %w", err)
 	}
-	s.keys.keepAccessKey(id, read, epoch)
-	return read, nil
+	return found, nil
 }
 
 // errNotSigned is the one answer for a key that does not exist or is revoked

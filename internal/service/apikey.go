@@ -422,40 +422,31 @@ type knownAPIKey struct {
 	cairn.APIKey
 	organization cairn.Organization
 	signing      []byte
-	readAt       time.Time
 }
 
 // apiKey returns a key as it is now, or was within keysFreshFor if another
 // process has changed it. One that is not there has no id and no error.
 func (s *Service) apiKey(ctx context.Context, ref apiKeyRef) (knownAPIKey, error) {
-	found, fresh, epoch := s.keys.apiKey(ref, s.now())
-	if fresh {
-		return found, nil
-	}
-	var read knownAPIKey
-	err := s.metadata.View(ctx, func(tx cairn.Tx) error {
-		read = knownAPIKey{readAt: s.now()}
+	found, err := cached(ctx, s, &s.keys.apiKeys, ref, func(tx cairn.Tx) (knownAPIKey, error) {
 		key, err := tx.APIKeys().Get(ref.organization, ref.id)
 		if errors.Is(err, cairn.NotFound) {
-			return nil
+			return knownAPIKey{}, nil
+		} else if err != nil {
+			return knownAPIKey{}, err
 		}
-		if err != nil {
-			return err
-		}
+		read := knownAPIKey{APIKey: key}
 		if read.organization, err = tx.Organizations().Get(ref.organization); err != nil {
-			return err
+			return knownAPIKey{}, err
 		}
 		if read.signing, err = s.secrets.Open(key.Sealed, apiKeyPlace(key)); err != nil {
-			return fmt.Errorf("API key %s: %w", key.ID, err)
+			return knownAPIKey{}, fmt.Errorf("API key %s: %w", key.ID, err)
 		}
-		read.APIKey = key
-		return nil
+		return read, nil
 	})
 	if err != nil {
 		return knownAPIKey{}, fmt.Errorf("read an API key: %w", err)
 	}
-	s.keys.keepAPIKey(ref, read, epoch)
-	return read, nil
+	return found, nil
 }
 
 // errNotAKey is the one answer for a key that is not there, is another one, was

@@ -16,11 +16,9 @@ import (
 const (
 	// keysFreshFor is how long another process may take to notice that a key
 	// was added or revoked. This process notices at once.
-	keysFreshFor     = 5 * time.Second
-	maxCachedIssuers = 4096
-	maxCachedTokens  = 4096
-	maxCachedAPIKeys = 4096
-	maxCachedAccess  = 4096
+	keysFreshFor    = 5 * time.Second
+	maxCachedKeys   = 4096 // of each kind
+	maxCachedTokens = 4096
 )
 
 // issuer is an organization with the keys that verify its tokens now. An
@@ -28,7 +26,6 @@ const (
 type issuer struct {
 	organization cairn.Organization
 	keys         []verifyingKey
-	readAt       time.Time
 }
 
 // key returns the issuer's active key of that id.
@@ -55,10 +52,48 @@ type verifyingKey struct {
 type keyCache struct {
 	mu      sync.Mutex
 	epoch   uint64 // grows with every change by this process
-	issuers boundedMap[cairn.OrganizationName, issuer]
+	issuers cachedKeys[cairn.OrganizationName, issuer]
 	tokens  boundedMap[tokenDigest, verifiedToken]
-	apiKeys boundedMap[apiKeyRef, knownAPIKey]
-	access  boundedMap[cairn.AccessKeyID, knownAccessKey]
+	apiKeys cachedKeys[apiKeyRef, knownAPIKey]
+	access  cachedKeys[cairn.AccessKeyID, knownAccessKey]
+	logins  cachedKeys[cairn.TokenDigest, Login] // of users, by their tokens
+}
+
+// cachedKeys are the keys of one kind, by what names them.
+type cachedKeys[N comparable, K any] = boundedMap[N, cachedKey[K]]
+
+type cachedKey[K any] struct {
+	key    K
+	readAt time.Time
+}
+
+// cached returns a key as it is now, or was within keysFreshFor if another
+// process has changed it. What read returns is not remembered if this process
+// changed a key meanwhile: it may be old.
+func cached[N comparable, K any](ctx context.Context, s *Service, keys *cachedKeys[N, K], name N, read func(cairn.Tx) (K, error)) (K, error) {
+	s.keys.mu.Lock()
+	found, ok := keys.get(name)
+	epoch := s.keys.epoch
+	s.keys.mu.Unlock()
+	if age := s.now().Sub(found.readAt); ok && age >= 0 && age < keysFreshFor {
+		return found.key, nil
+	}
+	err := s.metadata.View(ctx, func(tx cairn.Tx) (err error) {
+		found.readAt = s.now()
+		found.key, err = read(tx)
+		return err
+	})
+	if err != nil {
+		var none K
+		return none, err
+	}
+	s.keys.mu.Lock()
+	defer s.keys.mu.Unlock()
+	if s.keys.epoch == epoch {
+		keys.size = maxCachedKeys
+		keys.put(name, found)
+	}
+	return found.key, nil
 }
 
 // tokenDigest stands for a token, so that none is kept in memory.
@@ -73,35 +108,16 @@ type verifiedToken struct {
 	expires time.Time
 }
 
-func (c *keyCache) issuer(name cairn.OrganizationName, now time.Time) (found issuer, fresh bool, epoch uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	found, ok := c.issuers.get(name)
-	age := now.Sub(found.readAt)
-	return found, ok && age >= 0 && age < keysFreshFor, c.epoch
-}
-
-// keep remembers an issuer that was read when the cache was at epoch. After a
-// change in between, what was read may be old and is not kept.
-func (c *keyCache) keep(name cairn.OrganizationName, i issuer, epoch uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.epoch != epoch {
-		return
-	}
-	c.issuers.size = maxCachedIssuers
-	c.issuers.put(name, i)
-}
-
-// forget makes the next use of the issuer, and of all API keys and access
-// keys, read it anew.
+// forget makes the next use of the issuer, and of all API keys, access keys and
+// tokens of users, read it anew.
 func (c *keyCache) forget(name cairn.OrganizationName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch++
 	c.issuers.remove(name)
-	c.apiKeys = boundedMap[apiKeyRef, knownAPIKey]{}
-	c.access = boundedMap[cairn.AccessKeyID, knownAccessKey]{}
+	c.apiKeys = cachedKeys[apiKeyRef, knownAPIKey]{}
+	c.access = cachedKeys[cairn.AccessKeyID, knownAccessKey]{}
+	c.logins = cachedKeys[cairn.TokenDigest, Login]{}
 }
 
 func (c *keyCache) token(d tokenDigest) (verifiedToken, bool) {
@@ -117,25 +133,6 @@ func (c *keyCache) keepToken(d tokenDigest, t verifiedToken) {
 	c.tokens.put(d, t)
 }
 
-func (c *keyCache) apiKey(ref apiKeyRef, now time.Time) (found knownAPIKey, fresh bool, epoch uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	found, ok := c.apiKeys.get(ref)
-	age := now.Sub(found.readAt)
-	return found, ok && age >= 0 && age < keysFreshFor, c.epoch
-}
-
-// keepAPIKey is keep for an API key.
-func (c *keyCache) keepAPIKey(ref apiKeyRef, k knownAPIKey, epoch uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.epoch != epoch {
-		return
-	}
-	c.apiKeys.size = maxCachedAPIKeys
-	c.apiKeys.put(ref, k)
-}
-
 // forgetAPIKey makes the next use of the key read it anew.
 func (c *keyCache) forgetAPIKey(ref apiKeyRef) {
 	c.mu.Lock()
@@ -144,60 +141,31 @@ func (c *keyCache) forgetAPIKey(ref apiKeyRef) {
 	c.apiKeys.remove(ref)
 }
 
-func (c *keyCache) accessKey(id cairn.AccessKeyID, now time.Time) (found knownAccessKey, fresh bool, epoch uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	found, ok := c.access.get(id)
-	age := now.Sub(found.readAt)
-	return found, ok && age >= 0 && age < keysFreshFor, c.epoch
-}
-
-// keepAccessKey is keep for an access key.
-func (c *keyCache) keepAccessKey(id cairn.AccessKeyID, k knownAccessKey, epoch uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.epoch != epoch {
-		return
-	}
-	c.access.size = maxCachedAccess
-	c.access.put(id, k)
-}
-
 // issuer returns the organization of that name with its active keys. An
 // unknown organization has no keys and no error.
 func (s *Service) issuer(ctx context.Context, name cairn.OrganizationName) (issuer, error) {
-	found, fresh, epoch := s.keys.issuer(name, s.now())
-	if fresh {
-		return found, nil
-	}
-	var read issuer
-	err := s.metadata.View(ctx, func(tx cairn.Tx) error {
-		read = issuer{readAt: s.now()}
+	found, err := cached(ctx, s, &s.keys.issuers, name, func(tx cairn.Tx) (issuer, error) {
 		org, err := tx.Organizations().Find(name)
 		if errors.Is(err, cairn.NotFound) {
-			return nil
+			return issuer{}, nil
 		} else if err != nil {
-			return err
+			return issuer{}, err
 		}
-		read.organization = org
+		read := issuer{organization: org}
 		keys, err := tx.Keys().List(org.ID)
-		if err != nil {
-			return err
-		}
 		for _, key := range keys {
 			if key.RevokedAt.IsZero() {
 				verifying, err := parsePublicKey(key.PEM)
 				if err != nil {
-					return fmt.Errorf("stored key %s: %w", key.ID, err)
+					return issuer{}, fmt.Errorf("stored key %s: %w", key.ID, err)
 				}
 				read.keys = append(read.keys, verifying)
 			}
 		}
-		return nil
+		return read, err
 	})
 	if err != nil {
 		return issuer{}, fmt.Errorf("read keys of %s: %w", name, err)
 	}
-	s.keys.keep(name, read, epoch)
-	return read, nil
+	return found, nil
 }

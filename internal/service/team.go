@@ -65,6 +65,7 @@ func (s *Service) SetProfile(ctx context.Context, who cairn.Actor, p cairn.Profi
 	if err := p.Check(); err != nil {
 		return err
 	}
+	defer s.keys.forget(who.Organization.Name) // a user's is in what is remembered of them
 	return s.metadata.Update(ctx, func(tx cairn.Tx) error {
 		present, err := tx.Organizations().Profile(who.Organization.ID)
 		if err != nil {

@@ -173,6 +173,7 @@ func (s *Service) UpdateUser(ctx context.Context, who cairn.Actor, name string, 
 		digest = &made
 	}
 	var found cairn.User
+	defer s.keys.forget(cairn.FoldOrganizationName(name)) // also after an error: the update may have happened
 	err := s.metadata.Update(ctx, func(tx cairn.Tx) (err error) {
 		if found, err = findUser(tx, name); err != nil {
 			return err
@@ -335,6 +336,7 @@ func (s *Service) UserTokens(ctx context.Context, who cairn.Actor, user string) 
 
 // DeleteUserToken ends a token at once, for the operator or that user.
 func (s *Service) DeleteUserToken(ctx context.Context, who cairn.Actor, user, name string) error {
+	defer s.keys.forget(cairn.FoldOrganizationName(user))
 	return s.metadata.Update(ctx, func(tx cairn.Tx) error {
 		u, err := findOwnUser(tx, who, user)
 		if err != nil {
@@ -405,20 +407,21 @@ func (s *Service) LoginPassword(ctx context.Context, name, password string) (Log
 	return Login{User: found}, nil
 }
 
-// LoginToken lets a user in by a token; Unauthenticated if it is none.
+// LoginToken lets a user in by a token, as they are now or were within
+// keysFreshFor if another process has changed them; Unauthenticated if it is
+// none.
 func (s *Service) LoginToken(ctx context.Context, token string) (Login, error) {
 	if !isUserToken(token) {
 		return Login{}, errNoLogin
 	}
-	var found cairn.User
-	err := s.metadata.View(ctx, func(tx cairn.Tx) (err error) {
-		found, err = tx.Users().TokenUser(sha256.Sum256([]byte(token)))
-		return err
+	digest := cairn.TokenDigest(sha256.Sum256([]byte(token)))
+	return cached(ctx, s, &s.keys.logins, digest, func(tx cairn.Tx) (Login, error) {
+		found, err := tx.Users().TokenUser(digest)
+		if errors.Is(err, cairn.NotFound) || err == nil && found.Disabled {
+			return Login{}, errNoLogin // which is not remembered
+		}
+		return Login{User: found, ByToken: true}, err
 	})
-	if errors.Is(err, cairn.NotFound) || err == nil && found.Disabled {
-		return Login{}, errNoLogin
-	}
-	return Login{User: found, ByToken: true}, err
 }
 
 // isUserToken tells whether a text has the form of a user's token.

@@ -175,10 +175,14 @@ func TestUserTokens(t *testing.T) {
 	t.Parallel()
 	f := newTenants(t)
 	ada, bob := f.user(t, "ada", "", false), f.user(t, "bob", "", false)
-	if _, _, err := f.CreateUserToken(t.Context(), ada.Actor(), "ada", "ci"); err != nil {
+	text, _, err := f.CreateUserToken(t.Context(), ada.Actor(), "ada", "ci")
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := f.CreateUserToken(t.Context(), ada.Actor(), "ada", "ci")
+	if _, err := f.LoginToken(t.Context(), text); err != nil {
+		t.Error(err)
+	}
+	_, _, err = f.CreateUserToken(t.Context(), ada.Actor(), "ada", "ci")
 	wantKind(t, "the same name", err, cairn.Conflict)
 	_, _, err = f.CreateUserToken(t.Context(), bob.Actor(), "ada", "evil")
 	wantKind(t, "for another", err, cairn.Denied)
@@ -190,6 +194,8 @@ func TestUserTokens(t *testing.T) {
 	if err := f.DeleteUserToken(t.Context(), ada.Actor(), "ada", "ci"); err != nil {
 		t.Fatal(err)
 	}
+	_, err = f.LoginToken(t.Context(), text)
+	wantKind(t, "a deleted token", err, cairn.Unauthenticated)
 	list, err := f.UserTokens(t.Context(), operator, "ada")
 	if err != nil || len(list) != 0 {
 		t.Errorf("tokens %v, %v", list, err)

@@ -427,6 +427,12 @@ func (s *Service) RotateWebhookSecret(ctx context.Context, who cairn.Actor, form
 // DeleteWebhook removes a webhook with its deliveries, those that wait too.
 func (s *Service) DeleteWebhook(ctx context.Context, who cairn.Actor, form cairn.WebhookForm, id cairn.WebhookID) error {
 	return s.changeWebhook(ctx, who, form, id, func(tx cairn.Tx, _ webhookOwner, w cairn.Webhook) error {
+		for _, repo := range w.Repositories { // in which an API may have numbered it
+			thing := cairn.Numbered{Kind: cairn.WebhookNumber, RepositoryKey: cairn.RepositoryKey{Organization: w.Organization, Repository: repo}, ID: string(w.ID)}
+			if err := tx.Numbers().Forget(thing); err != nil {
+				return err
+			}
+		}
 		return tx.Webhooks().Delete(w.Organization, w.ID)
 	})
 }

@@ -71,9 +71,12 @@ func noRoute(r *http.Request, allowed []string) error {
 	return cairn.Errorf(cairn.NotFound, "no route for %s %s", cairn.Clip(r.Method), cairn.Clip(r.URL.Path))
 }
 
-// fail answers with an error in the face's shape: flat for what a gateway says
-// and for the paths that are always so, else in the envelope.
-func fail(w http.ResponseWriter, r *http.Request, flat bool, err error) {
+// Fail answers with an error in the face's shape: flat for what a gateway says
+// and for the paths that are always so, else in the envelope. It leaves the cause
+// to the request's line in the log.
+func Fail(w http.ResponseWriter, r *http.Request, err error) {
+	path := strings.TrimPrefix(r.URL.Path, Prefix)
+	flat := strings.HasPrefix(path, "/v3/") || strings.HasPrefix(path, "/v4/")
 	api.NoteError(r, err)
 	status, text := api.Status(err), api.Text(err)
 	api.SetRetryAfter(w.Header(), status, err)

@@ -73,17 +73,16 @@ func Matches(path string) bool {
 // ServeHTTP answers a request.
 func (f *Face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, Prefix)
-	flat := strings.HasPrefix(path, "/v3/") || strings.HasPrefix(path, "/v4/")
 	route, args, allowed := match(r.Method, path)
 	if route == nil {
 		api.NoteRoute(r, "codearts unknown")
-		fail(w, r, flat, noRoute(r, allowed))
+		Fail(w, r, noRoute(r, allowed))
 		return
 	}
 	api.NoteRoute(r, route.pattern)
 	in := &request{Request: r, path: args}
 	if err := f.serve(w, in, route); err != nil {
-		fail(w, r, flat, err)
+		Fail(w, r, err)
 	}
 }
 

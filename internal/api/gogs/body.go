@@ -165,9 +165,9 @@ func fromForm(form map[string][]string, value any) error {
 // documentation is in every error that is an object, as clients know it.
 const documentation = "https://github.com/gogs/docs-api"
 
-// fail answers with an error and leaves its cause to the request's line in the
+// Fail answers with an error and leaves its cause to the request's line in the
 // log. What is not found is an empty answer.
-func fail(w http.ResponseWriter, r *http.Request, err error) {
+func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	api.NoteError(r, err)
 	var fields *fieldProblems
 	if errors.As(err, &fields) {

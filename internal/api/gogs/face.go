@@ -84,7 +84,7 @@ func (f *Face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !f.Matches(r) {
-		fail(w, r, &problem{status: http.StatusNotFound, message: "there is no such route; issues, wikis and what else is not storage of Git repositories is not served here"})
+		Fail(w, r, &problem{status: http.StatusNotFound, message: "there is no such route; issues, wikis and what else is not storage of Git repositories is not served here"})
 		return
 	}
 	f.mux.ServeHTTP(w, r)
@@ -122,7 +122,7 @@ func (f *Face) handler(route route) http.Handler {
 			err = route.handle(f, w, in)
 		}
 		if err != nil {
-			fail(w, r, err)
+			Fail(w, r, err)
 		}
 	}}
 }
