@@ -29,6 +29,7 @@ var contentRoutes = []route{
 	{method: "GET", path: repositoryPath + "/git/trees/{tree}", gate: byToken, role: cairn.ReaderRole, handle: (*Face).tree},
 	{method: "GET", path: repositoryPath + "/git/blobs/{blob}", gate: byToken, role: cairn.ReaderRole, handle: (*Face).blob},
 	{method: "GET", path: repositoryPath + "/raw/{path...}", gate: byToken, role: cairn.ReaderRole, handle: (*Face).raw},
+	{method: "GET", path: repositoryPath + "/editorconfig/{filename...}", gate: byToken, role: cairn.ReaderRole, handle: (*Face).editorConfigOf},
 	{method: "GET", path: repositoryPath + "/archive/{name...}", gate: byToken, role: cairn.ReaderRole, handle: (*Face).archive},
 }
 
