@@ -44,7 +44,7 @@ type deployKey struct {
 }
 
 func showKey(place string, k service.SSHKey) publicKey {
-	return publicKey{int64(k.Number), k.Text, place + strconv.Itoa(int(k.Number)), k.Title, k.CreatedAt}
+	return publicKey{int64(k.Number), k.Text, place + strconv.Itoa(int(k.Number)), k.Title, second(k.CreatedAt)}
 }
 
 func (f *Face) showMyKey(k service.SSHKey) publicKey {
